@@ -1,0 +1,90 @@
+"""Everything that belongs to one AWS account, its DNS universe included."""
+
+from __future__ import annotations
+
+import threading
+
+from moto.ses.models import ses_backends
+
+from .clock import Clock, rfc3339
+from .dns import PublicDns
+from .faults import Faults
+from .rate_limits import RateLimits
+from .request_log import RequestLog
+from .route53 import Route53
+from .ses import Ses
+from .settings import Settings
+
+
+class Account:
+    """One lock for each account: tests in different accounts never wait for each other."""
+
+    def __init__(self, account_id: str) -> None:
+        self.id = account_id
+        self.lock = threading.RLock()
+        self.clock = Clock()
+        self._empty()
+
+    def _empty(self) -> None:
+        self.settings = Settings()
+        self.faults = Faults()
+        self.rate_limits = RateLimits()
+        self.log = RequestLog()
+        self.zones: list = []  # deleted ones too, for the history
+        self.dns = PublicDns(self.zones)
+        self.changes: dict = {}  # Route 53's change id -> (submitted, public)
+        self.identities: dict = {}  # Region -> name -> identity
+        self.all_identities: list = []  # deleted ones too
+        self._number = 0
+
+    def reset(self) -> None:
+        """As if the account were new, what moto keeps for it included."""
+        with self.lock:
+            self._empty()
+            self.clock.reset()
+            for backend in ses_backends[self.id].values():
+                backend.reset()
+
+    def next_number(self) -> int:
+        """Never the same twice: a new key must not equal an old one."""
+        self._number += 1
+        return self._number
+
+    def ses(self, region: str) -> Ses:
+        """SES of a Region."""
+        return Ses(self, region)
+
+    def route53(self) -> Route53:
+        """Route 53."""
+        return Route53(self)
+
+    def evolve(self) -> float:
+        """Brings every identity up to now; answers now."""
+        now = self.clock.now()
+        for identity in self.all_identities:
+            identity.evolve(now)
+        return now
+
+    def refusals(self) -> list:
+        """When SES would have refused to send mail, for each identity."""
+        now = self.evolve()
+        return [
+            {"region": identity.region, "identity": identity.name, "from": rfc3339(start), "until": rfc3339(until)}
+            for identity in self.all_identities
+            for start, until in identity.refusals(now)
+        ]
+
+
+class Accounts:
+    """All accounts of the process; each is made when it is first spoken of."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._accounts: dict = {}
+
+    def get(self, account_id: str) -> Account:
+        """The account of that number."""
+        with self._lock:
+            if account_id not in self._accounts:
+                self._accounts[account_id] = Account(account_id)
+            return self._accounts[account_id]

@@ -1,0 +1,28 @@
+"""AWS's request quotas, as token buckets on virtual time."""
+
+from __future__ import annotations
+
+
+class RateLimits:
+    """SES throttles each action of a Region, Route 53 the whole account.
+
+    Whether SES's buckets are shared among its actions is unknown; one for each is what callers should budget for. A bucket
+    holds one token more than a second brings, so that a caller who keeps exactly to the rate isn't refused because two of
+    its requests came closer to each other on the way.
+    """
+
+    def __init__(self) -> None:
+        self._buckets: dict = {}
+
+    def allows(self, rates: dict | None, service: str, region: str, operation: str, now: float) -> bool:
+        """Takes a token, if there is one."""
+        rate = (rates or {}).get(service)
+        if rate is None:
+            return True
+        key = (service,) if service == "route53" else (service, region, operation)
+        most = rate + 1.0
+        tokens, filled = self._buckets.get(key, (most, now))
+        tokens = min(most, tokens + (now - filled) * rate)
+        allowed = tokens >= 1.0
+        self._buckets[key] = (tokens - 1.0 if allowed else tokens, now)
+        return allowed

@@ -1,0 +1,43 @@
+"""Every request of an account, for tests that count calls and for reading after a failure."""
+
+from __future__ import annotations
+
+from .clock import rfc3339
+
+READS = ("Get", "List", "Assume", "Describe")
+
+
+class RequestLog:
+    """Kept from the moment a request arrives, so that one that hangs can be seen too: its status is 0."""
+
+    def __init__(self) -> None:
+        self._entries: list = []
+
+    def arrived(self, request, now: float, changes: list | None) -> dict:
+        """Notes a request; the answer is filled in later."""
+        target = request.target
+        entry = {
+            "seq": len(self._entries) + 1,
+            "at": rfc3339(now),
+            "service": request.service,
+            "operation": request.operation,
+            "region": request.region,
+            "target": target,
+            "status": 0,
+            "error": None,
+            "fault": None,
+            "mutation": not request.operation.startswith(READS),
+            "summary": " ".join(part for part in (request.operation, target, _told(changes)) if part),
+        }
+        if changes is not None:
+            entry["changes"] = changes
+        self._entries.append(entry)
+        return entry
+
+    def since(self, seq: int) -> list:
+        """The requests after a sequence number."""
+        return self._entries[max(seq, 0) :]
+
+
+def _told(changes: list | None) -> str:
+    return "; ".join(f"{c['action']} {c['name']} {c['type']} {' '.join(c['values'])}" for c in changes or [])
