@@ -195,7 +195,9 @@ mod tests {
     #[test]
     fn the_server_is_told_its_version() -> Result<()> {
         let flags = CONTROL_PLANE.linker_flags()?;
-        assert!(flags.contains(".gitVersion=v1.36.3 ") && flags.contains(".gitMajor=1 ") && flags.ends_with(".gitMinor=36"));
+        assert!(
+            flags.contains(".gitVersion=v1.36.3 ") && flags.contains(".gitMajor=1 ") && flags.ends_with(".gitMinor=36")
+        );
         Ok(())
     }
 

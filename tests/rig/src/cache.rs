@@ -14,7 +14,8 @@ use crate::progress::Step;
 pub fn folder(name: &str) -> Result<PathBuf> {
     let set = |variable| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
     let home = || set("HOME").map(|home| home.join(".cache"));
-    let cache = set("XDG_CACHE_HOME").or_else(home).context("neither XDG_CACHE_HOME nor HOME says where a cache may be")?;
+    let cache =
+        set("XDG_CACHE_HOME").or_else(home).context("neither XDG_CACHE_HOME nor HOME says where a cache may be")?;
     Ok(cache.join("ses-operator").join(name))
 }
 

@@ -177,7 +177,11 @@ impl ControlPlane {
         .map_err(|error| self.with_tail(error, &self.controller_manager))
     }
 
+    /// Adds the end of a program's log, unless the error is that a program ended, which quotes the right one already.
     fn with_tail(&self, error: anyhow::Error, process: &Mutex<Option<Leashed>>) -> anyhow::Error {
+        if error.is::<Hopeless>() {
+            return error;
+        }
         let tail = lock(process).as_ref().map(Leashed::tail).unwrap_or_default();
         anyhow!("{error:#}; the end of its log:\n{tail}")
     }

@@ -3,11 +3,10 @@
 //! A test process may end by a panic, Ctrl-C, a timeout of its runner or SIGKILL, and none of these run destructors. What
 //! the kernel does do in every case is close a dead process's files. So each program is started by a small shell that
 //! holds the reading end of a pipe whose writing end is ours alone (Rust opens it close-on-exec, so no other child
-//! inherits it), and that kills its whole process group when it reads end-of-file.
+//! inherits it), and that kills the program when it reads end-of-file.
 //!
 //! The shell starts the program itself, rather than being told its process ID afterwards: there is no moment at which
-//! the program runs without its leash. It leads a process group of its own, which lives as long as the shell does, so
-//! nothing depends on a process ID that may have been given to someone else.
+//! the program runs without its leash.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader};
@@ -18,18 +17,21 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use anyhow::{Context, Result, ensure};
 
 /// Descriptor 3 is the leash. The program gets neither it nor the pipe that its ID is announced on.
+///
+/// The shell outlives the program in any case, to take its status: its process ID can't be anyone else's before that. What
+/// the program leaves behind in the group is told to go, and so is the watcher.
 const HOLD: &str = r#"
 exec 3<&0
 "$@" </dev/null >&2 3<&- &
 program=$!
-(while read -r _; do :; done; kill -KILL 0) <&3 >&2 &
-watcher=$!
+(while read -r _; do :; done; kill -KILL "$program") <&3 >&2 &
 exec 3<&-
 echo "$program"
 exec >&2
 wait "$program"
 status=$?
-kill "$watcher"
+trap '' TERM
+kill -TERM 0
 exit "$status"
 "#;
 
@@ -109,7 +111,7 @@ impl Leashed {
         Ok(())
     }
 
-    /// Kills the program and everything that it started, and waits until the kernel has cleared them away.
+    /// Kills the program, and waits until the kernel has cleared it away: its ports and its files are free.
     pub fn kill(&mut self) -> Result<ExitStatus> {
         drop(self.leash.take());
         self.wait()
@@ -151,7 +153,10 @@ impl LeashedFolder {
             shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
             keeper = Some(shell.spawn().context("can't start a shell to remove the temporary folder at the end")?);
         }
-        std::fs::DirBuilder::new().mode(0o700).create(&path).with_context(|| format!("can't create {}", path.display()))?;
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .with_context(|| format!("can't create {}", path.display()))?;
         Ok(Self { path, keeper })
     }
 

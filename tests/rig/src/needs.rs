@@ -28,7 +28,10 @@ pub const PYTHON: Need = Need {
     program: "python3",
     version: "Python 3.10 or newer, with its modules venv and ensurepip (Debian: the package python3-venv)",
     why: "runs the AWS of the stories",
-    check: &["-c", "import sys, venv, ensurepip; assert sys.version_info >= (3, 10), sys.version; print(sys.version, sys.prefix)"],
+    check: &[
+        "-c",
+        "import sys, venv, ensurepip; assert sys.version_info >= (3, 10), sys.version; print(sys.version, sys.prefix)",
+    ],
 };
 
 /// Runs the project's commands.
@@ -46,7 +49,11 @@ impl Need {
         let ran = ran.with_context(|| format!("{self}: there is no `{}` on the PATH", self.program))?;
         let said = String::from_utf8_lossy(&ran.stdout).trim().to_owned();
         let complaint = String::from_utf8_lossy(&ran.stderr);
-        ensure!(ran.status.success(), "{self}: {}", complaint.trim().lines().last().unwrap_or("the one on the PATH fails"));
+        ensure!(
+            ran.status.success(),
+            "{self}: {}",
+            complaint.trim().lines().last().unwrap_or("the one on the PATH fails")
+        );
         Ok(said)
     }
 }
@@ -59,8 +66,11 @@ impl fmt::Display for Need {
 
 /// Makes sure that everything is there, and names all that is missing at once.
 pub fn all_met(go_module: &Path) -> Result<()> {
-    let missing: Vec<String> =
-        [GO, PYTHON, MAKE].iter().filter_map(|need| need.met(go_module).err()).map(|error| format!("{error:#}")).collect();
+    let missing: Vec<String> = [GO, PYTHON, MAKE]
+        .iter()
+        .filter_map(|need| need.met(go_module).err())
+        .map(|error| format!("{error:#}"))
+        .collect();
     if !missing.is_empty() {
         bail!("{}", missing.join("\n"));
     }

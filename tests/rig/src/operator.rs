@@ -113,7 +113,10 @@ impl Builder {
     }
 
     /// Adds variables to its environment, such as those that say where AWS is and with which keys.
-    pub fn environment<K: Into<String>, V: Into<String>>(mut self, variables: impl IntoIterator<Item = (K, V)>) -> Self {
+    pub fn environment<K: Into<String>, V: Into<String>>(
+        mut self,
+        variables: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
         self.environment.extend(variables.into_iter().map(|(name, value)| (name.into(), value.into())));
         self
     }

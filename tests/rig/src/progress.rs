@@ -54,9 +54,12 @@ impl Step<'_> {
     }
 
     fn tell(&self, started: Instant, rewrite: bool) {
-        let (spent, usually) = (Spent(started.elapsed()), Spent(self.usually));
+        let so_far = match started.elapsed().as_secs() {
+            0 => "started".to_owned(),
+            seconds => format!("{} so far", Spent(Duration::from_secs(seconds))),
+        };
         let end = if rewrite { "" } else { "\n" };
-        line(rewrite, &format!("{}: {spent} so far, usually about {usually}{end}", self.doing));
+        line(rewrite, &format!("{}: {so_far}, usually about {}{end}", self.doing, Spent(self.usually)));
     }
 }
 

@@ -12,7 +12,7 @@ use crate::needs::PYTHON;
 use crate::progress::Step;
 
 /// A virtual environment in the cache that holds what a `requirements.txt` pins by hash, and nothing else. Returns its Python.
-/// Blocks, the first time for a minute.
+/// Blocks, the first time for some 20 s.
 ///
 /// It is named for the list and for the Python that made it. A virtual environment can't be moved once made, so its
 /// completeness is marked by a file that is written last, and one without it is made anew.
@@ -36,7 +36,7 @@ pub fn python_environment(requirements: &Path) -> Result<PathBuf> {
     let mut pip = Command::new(&executable);
     pip.args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--require-hashes", "-r"]);
     pip.arg(requirements);
-    Step { doing: "installing its packages (2 of 2)", usually: Duration::from_secs(45) }.run(&pip, &log)?;
+    Step { doing: "installing its packages (2 of 2)", usually: Duration::from_secs(15) }.run(&pip, &log)?;
     fs::write(&complete, "")?;
     Ok(executable)
 }

@@ -1,6 +1,7 @@
 //! The rig's control plane is a real one, guards itself, and leaves nothing behind.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use serde::Deserialize;
 use ses_operator_rig::control_plane::ControlPlane;
 use ses_operator_rig::control_plane::credentials::ADMIN;
 use ses_operator_rig::leash::Leashed;
+use ses_operator_rig::operator::Operator;
 use ses_operator_rig::wait::until;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -26,6 +28,23 @@ async fn the_api_server_answers_with_the_pinned_version() -> Result<()> {
     assert_eq!((version.git_version.as_str(), version.minor.as_str()), ("v1.36.3", "36"));
     let kubectl = plane.kubectl(["version"]).await?;
     assert!(kubectl.contains("Client Version: v1.36.3") && kubectl.contains("Server Version: v1.36.3"), "{kubectl}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn helm_installs_into_it() -> Result<()> {
+    let plane = ControlPlane::shared().await?;
+    assert!(plane.helm(["version", "--short"]).await?.starts_with("v4.3.1"));
+    let chart = plane.folder().join("chart");
+    std::fs::create_dir_all(chart.join("templates"))?;
+    std::fs::write(chart.join("Chart.yaml"), "apiVersion: v2\nname: tiny\nversion: 1.0.0\n")?;
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{ .Release.Name }}\n";
+    std::fs::write(chart.join("templates/map.yaml"), map)?;
+
+    let chart = chart.display().to_string();
+    plane.helm(["install", "tried", &chart, "--namespace", "helm", "--create-namespace"]).await?;
+
+    assert_eq!(plane.kubectl("-n helm get configmap tried -o name".split(' ')).await?, "configmap/tried\n");
     Ok(())
 }
 
@@ -95,7 +114,8 @@ async fn a_service_account_may_only_do_what_a_role_lets_it() -> Result<()> {
 async fn a_stranger_is_not_let_in() -> Result<()> {
     let plane = ControlPlane::shared().await?;
     let admins = std::fs::read_to_string(plane.kubeconfig())?;
-    let token = admins.lines().find(|line| line.trim().starts_with("token:")).context("the administrator has a token")?;
+    let token =
+        admins.lines().find(|line| line.trim().starts_with("token:")).context("the administrator has a token")?;
     let forged = plane.folder().join("forged.kubeconfig");
     std::fs::write(&forged, admins.replace(token, "    token: \"guessed\""))?;
     let anonymous = plane.folder().join("anonymous.kubeconfig");
@@ -118,11 +138,14 @@ async fn every_write_is_in_the_audit_log() -> Result<()> {
 
     create(&leases, "counted").await?;
     leases.get("counted").await?;
-    assert_eq!(refusal(create(&leases, "counted").await.map_err(|error| error.downcast()).map_err(Result::unwrap)), Some(409));
+    assert_eq!(refusal(create(&leases, "counted").await), Some(409));
 
     let of_ours = || -> Result<Vec<(String, u16, bool)>> {
-        let ours = plane.audit_since(mark)?.into_iter().filter(|entry| entry.namespace == "audited" && entry.user == ADMIN);
-        Ok(ours.map(|entry| (format!("{} {}/{}", entry.verb, entry.resource, entry.name), entry.code, entry.writes())).collect())
+        let ours =
+            plane.audit_since(mark)?.into_iter().filter(|entry| entry.namespace == "audited" && entry.user == ADMIN);
+        Ok(ours
+            .map(|entry| (format!("{} {}/{}", entry.verb, entry.resource, entry.name), entry.code, entry.writes()))
+            .collect())
     };
     let expected = [
         ("create leases/counted".to_owned(), 201, true),
@@ -193,6 +216,43 @@ async fn a_leashed_program_keeps_its_environment_log_and_status() -> Result<()> 
     Ok(())
 }
 
+/// Stands in for the operator: says what it was given, leaves a child behind, and takes its leave when asked to.
+const STAND_IN: &str = r#"#!/bin/sh
+trap 'echo "farewell"; exit 3' TERM
+tail -f /dev/null &
+echo "$@; $GIVEN; $KUBECONFIG; $!"
+wait
+"#;
+
+#[tokio::test]
+async fn an_operator_is_told_who_it_is_and_when_to_end() -> Result<()> {
+    let plane = ControlPlane::shared().await?;
+    let program = plane.folder().join("stand-in");
+    std::fs::write(&program, STAND_IN)?;
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700))?;
+    let builder = Operator::builder(plane, &program).arguments(["--flag"]).environment([("GIVEN", "given")]);
+    let said = async |operator: &Operator| {
+        let spoken = async || operator.log().lines().next().map(str::to_owned).context("it has said nothing");
+        until("the operator to speak", SOON, spoken).await
+    };
+
+    let asked = builder.clone().log_file(plane.folder().join("asked.log")).start()?;
+    let (line, log) = (said(&asked).await?, asked.log_file().to_owned());
+    let expected = format!("run --log-format=text --flag; given; {}; ", plane.kubeconfig().display());
+    let child: u32 = line.strip_prefix(&expected).with_context(|| line.clone())?.parse()?;
+    let stopped = asked.stop(SOON).await?;
+    assert_eq!(stopped.status.code(), Some(3));
+    assert!(stopped.took < SOON && std::fs::read_to_string(log)?.ends_with("farewell\n"));
+    until("what it left behind to go", SOON, async || Ok(ensure!(!alive(child), "{child} runs"))).await?;
+
+    let killed = builder.log_file(plane.folder().join("killed.log")).start()?;
+    said(&killed).await?;
+    let (id, log) = (killed.id(), killed.log_file().to_owned());
+    killed.kill()?;
+    assert!(!alive(id) && !std::fs::read_to_string(log)?.contains("farewell"));
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_wait_in_vain_says_what_was_seen_last() {
     let started = Instant::now();
@@ -202,13 +262,13 @@ async fn a_wait_in_vain_says_what_was_seen_last() {
     assert!(started.elapsed() < SOON);
 }
 
-async fn create<K>(api: &Api<K>, name: &str) -> Result<K>
+async fn create<K>(api: &Api<K>, name: &str) -> Result<K, kube::Error>
 where
     K: Resource<DynamicType = ()> + Default + Clone + serde::Serialize + serde::de::DeserializeOwned + std::fmt::Debug,
 {
     let mut object = K::default();
     object.meta_mut().name = Some(name.to_owned());
-    Ok(api.create(&PostParams::default(), &object).await?)
+    api.create(&PostParams::default(), &object).await
 }
 
 fn refusal<T>(answer: Result<T, kube::Error>) -> Option<u16> {

@@ -31,11 +31,14 @@ impl Credentials {
     pub(super) const SERVER_CERTIFICATE: &str = "apiserver.crt";
     pub(super) const SERVER_KEY: &str = "apiserver.key";
     pub(super) const ACCOUNT_KEY: &str = "service-accounts.key";
+    pub(super) const ACCOUNT_PUBLIC_KEY: &str = "service-accounts.pub";
     pub(super) const TOKENS: &str = "tokens.csv";
 
     /// Makes all of them anew; nothing outlives the control plane, so nothing is worth stealing from a repository.
     pub(super) fn create(folder: &Path) -> Result<()> {
-        let write = |name, content: String| fs::write(folder.join(name), content).with_context(|| format!("can't write {name}"));
+        let write = |name, content: String| {
+            fs::write(folder.join(name), content).with_context(|| format!("can't write {name}"))
+        };
 
         let mut authority = CertificateParams::default();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -47,7 +50,9 @@ impl Credentials {
         write(Self::CA, authority.pem())?;
         write(Self::SERVER_CERTIFICATE, server.pem())?;
         write(Self::SERVER_KEY, server_key.serialize_pem())?;
-        write(Self::ACCOUNT_KEY, KeyPair::generate()?.serialize_pem())?;
+        let account_key = KeyPair::generate()?;
+        write(Self::ACCOUNT_KEY, account_key.serialize_pem())?;
+        write(Self::ACCOUNT_PUBLIC_KEY, account_key.public_key_pem())?;
 
         let line = |user| Ok(format!("{},{user},{user},system:masters\n", secret()?));
         write(Self::TOKENS, [ADMIN, CONTROLLER_MANAGER].into_iter().map(line).collect::<Result<_>>()?)
@@ -67,7 +72,8 @@ impl ControlPlane {
         let spec = TokenRequestSpec { expiration_seconds: Some(TOKEN_SECONDS), ..Default::default() };
         let request = TokenRequest { spec, ..Default::default() };
         let issued = accounts.create_token_request(name, &PostParams::default(), &request).await;
-        let issued = issued.with_context(|| format!("can't have a token for the service account {namespace}/{name}"))?;
+        let issued =
+            issued.with_context(|| format!("can't have a token for the service account {namespace}/{name}"))?;
         Ok(issued.status.context("a token request without an answer")?.token)
     }
 

@@ -17,16 +17,14 @@ const CONTROLLERS: &str = "namespace-controller,garbage-collector-controller,ser
 
 /// etcd listens on sockets in the folder: they are as private as the folder is, and need no port.
 pub(super) fn etcd(binaries: &Binaries, folder: &Path) -> Result<Leashed> {
-    let (clients, peers) = (socket(folder, "etcd.sock"), socket(folder, "peers.sock"));
     let mut command = Command::new(&binaries.etcd);
     command
         .arg("--data-dir")
         .arg(folder.join("etcd"))
-        .arg(format!("--listen-client-urls={clients}"))
-        .arg(format!("--advertise-client-urls={clients}"))
-        .arg(format!("--listen-peer-urls={peers}"))
-        .arg(format!("--initial-advertise-peer-urls={peers}"))
-        .arg(format!("--initial-cluster=default={peers}"))
+        .arg(format!("--listen-client-urls={}", socket(folder, "etcd.sock")))
+        .arg(format!("--listen-peer-urls={}", socket(folder, "peers.sock")))
+        // Must be given, as an address with a port; it is only for peers and for clients that ask for more members.
+        .arg("--advertise-client-urls=http://localhost:2379")
         // The data is thrown away, so it need not survive a power cut.
         .arg("--unsafe-no-fsync")
         .arg("--log-level=warn");
@@ -49,7 +47,7 @@ pub(super) fn kube_apiserver(binaries: &Binaries, folder: &Path, port: u16) -> R
         .arg(format!("--token-auth-file={}", file(Credentials::TOKENS)))
         .arg("--authorization-mode=RBAC")
         .arg("--service-account-issuer=https://kubernetes.default.svc")
-        .arg(format!("--service-account-key-file={}", file(Credentials::ACCOUNT_KEY)))
+        .arg(format!("--service-account-key-file={}", file(Credentials::ACCOUNT_PUBLIC_KEY)))
         .arg(format!("--service-account-signing-key-file={}", file(Credentials::ACCOUNT_KEY)))
         .arg("--service-cluster-ip-range=10.0.0.0/24")
         .arg(format!("--audit-policy-file={}", policy.display()))
