@@ -28,8 +28,8 @@ pub fn lock(folder: &Path) -> Result<File> {
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            let doing = format!("waiting for another process that is filling {}", folder.display());
-            Step { doing: &doing, usually: Duration::from_secs(300) }.show(|| Ok(file.lock()?))?;
+            let doing = "waiting for another process that builds the same";
+            Step { doing, usually: Duration::from_secs(300) }.show(|| Ok(file.lock()?))?;
         }
         Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("can't lock {}", path.display())),
     }

@@ -6,8 +6,8 @@
 //! | module | |
 //! |---|---|
 //! | [`credentials`] | certificates, tokens and the kubeconfigs made of them |
-//! | [`programs`] | the command line of each program |
-//! | [`tools`] | kubectl and Helm |
+//! | `programs` | the command line of each program |
+//! | `tools` | kubectl and Helm |
 //! | [`audit`] | which requests reached the API server |
 
 pub mod audit;

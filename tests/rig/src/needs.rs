@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
 /// A program that the rig needs.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +37,7 @@ pub const PYTHON: Need = Need {
 /// Runs the project's commands.
 pub const MAKE: Need = Need {
     program: "make",
-    version: "any make",
+    version: "make",
     why: "runs the project's commands, such as `make demo` and `make test`",
     check: &["--version"],
 };
@@ -46,7 +46,7 @@ impl Need {
     /// Makes sure that the program is there and new enough, and returns what it says of itself.
     pub fn met(&self, folder: &Path) -> Result<String> {
         let ran = Command::new(self.program).args(self.check).current_dir(folder).output();
-        let ran = ran.with_context(|| format!("{self}: there is no `{}` on the PATH", self.program))?;
+        let Ok(ran) = ran else { bail!("{self}: there is no `{}` on the PATH", self.program) };
         let said = String::from_utf8_lossy(&ran.stdout).trim().to_owned();
         let complaint = String::from_utf8_lossy(&ran.stderr);
         ensure!(

@@ -173,8 +173,9 @@ async fn the_api_server_forgets_nothing_when_it_is_killed() -> Result<()> {
 
     namespaces.get("kept").await?;
     plane.restart_api_server().await?;
-    namespaces.get("kept").await?;
-    Ok(())
+    namespaces.delete("kept", &DeleteParams::default()).await?;
+    let gone = async || Ok(ensure!(namespaces.get_opt("kept").await?.is_none(), "it is still there"));
+    until("the controllers to be back, and the namespace to go", SOON, gone).await
 }
 
 #[tokio::test]
