@@ -73,6 +73,11 @@ impl Operator {
         self.process.try_wait()
     }
 
+    /// Sends it a signal by name: with `STOP` and `CONT` it hangs for a while, as on an overloaded node.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        self.process.signal(name)
+    }
+
     /// Waits for it to end of itself.
     pub async fn wait(&mut self, timeout: Duration) -> Result<ExitStatus> {
         until("the operator to end", timeout, async || {

@@ -1,5 +1,6 @@
 //! The rig's control plane is a real one, guards itself, and leaves nothing behind.
 
+use std::fmt::Debug;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -59,12 +60,7 @@ async fn a_removed_namespace_goes_with_all_that_is_in_it() -> Result<()> {
 
     namespaces.delete("doomed", &DeleteParams::default()).await?;
 
-    until("the namespace to go", SOON, async || {
-        let found = namespaces.get_opt("doomed").await?;
-        ensure!(found.is_none(), "{:?}", found.and_then(|it| it.status));
-        Ok(())
-    })
-    .await?;
+    until("the namespace to go", SOON, async || gone(namespaces.get_opt("doomed").await?)).await?;
     assert!(maps.get_opt("inside").await?.is_none());
     Ok(())
 }
@@ -85,11 +81,7 @@ async fn what_a_removed_owner_owned_is_removed() -> Result<()> {
 
     maps.delete("owner", &DeleteParams::default()).await?;
 
-    until("the owned to go", SOON, async || {
-        ensure!(maps.get_opt("owned").await?.is_none(), "it is still there");
-        Ok(())
-    })
-    .await
+    until("the owned to go", SOON, async || gone(maps.get_opt("owned").await?)).await
 }
 
 #[tokio::test]
@@ -174,8 +166,8 @@ async fn the_api_server_forgets_nothing_when_it_is_killed() -> Result<()> {
     namespaces.get("kept").await?;
     plane.restart_api_server().await?;
     namespaces.delete("kept", &DeleteParams::default()).await?;
-    let gone = async || Ok(ensure!(namespaces.get_opt("kept").await?.is_none(), "it is still there"));
-    until("the controllers to be back, and the namespace to go", SOON, gone).await
+    let look = async || gone(namespaces.get_opt("kept").await?);
+    until("the controllers to be back, and the namespace to go", SOON, look).await
 }
 
 #[tokio::test]
@@ -220,8 +212,8 @@ async fn a_leashed_program_keeps_its_environment_log_and_status() -> Result<()> 
 /// Stands in for the operator: says what it was given, leaves a child behind, and takes its leave when asked to.
 const STAND_IN: &str = r#"#!/bin/sh
 trap 'echo "farewell"; exit 3' TERM
-tail -f /dev/null &
-echo "$@; $GIVEN; $KUBECONFIG; $!"
+(trap 'echo "from the child too"; exit' TERM; tail -f /dev/null & wait) &
+echo "$@; $GIVEN; $KUBECONFIG"
 wait
 "#;
 
@@ -238,13 +230,18 @@ async fn an_operator_is_told_who_it_is_and_when_to_end() -> Result<()> {
     };
 
     let asked = builder.clone().log_file(plane.folder().join("asked.log")).start()?;
-    let (line, log) = (said(&asked).await?, asked.log_file().to_owned());
-    let expected = format!("run --log-format=text --flag; given; {}; ", plane.kubeconfig().display());
-    let child: u32 = line.strip_prefix(&expected).with_context(|| line.clone())?.parse()?;
+    let expected = format!("run --log-format=text --flag; given; {}", plane.kubeconfig().display());
+    assert_eq!(said(&asked).await?, expected);
+    let log = asked.log_file().to_owned();
     let stopped = asked.stop(SOON).await?;
     assert_eq!(stopped.status.code(), Some(3));
-    assert!(stopped.took < SOON && std::fs::read_to_string(log)?.ends_with("farewell\n"));
-    until("what it left behind to go", SOON, async || Ok(ensure!(!alive(child), "{child} runs"))).await?;
+    assert!(stopped.took < SOON);
+    until("it and what it left behind to take their leave", SOON, async || {
+        let log = std::fs::read_to_string(&log)?;
+        ensure!(log == format!("{expected}\nfarewell\nfrom the child too\n"), "{log}");
+        Ok(())
+    })
+    .await?;
 
     let killed = builder.log_file(plane.folder().join("killed.log")).start()?;
     said(&killed).await?;
@@ -265,7 +262,7 @@ async fn a_wait_in_vain_says_what_was_seen_last() {
 
 async fn create<K>(api: &Api<K>, name: &str) -> Result<K, kube::Error>
 where
-    K: Resource<DynamicType = ()> + Default + Clone + serde::Serialize + serde::de::DeserializeOwned + std::fmt::Debug,
+    K: Resource<DynamicType = ()> + Default + Clone + serde::Serialize + serde::de::DeserializeOwned + Debug,
 {
     let mut object = K::default();
     object.meta_mut().name = Some(name.to_owned());
@@ -279,8 +276,12 @@ fn refusal<T>(answer: Result<T, kube::Error>) -> Option<u16> {
     }
 }
 
-/// `ps` shows a zombie as well, but none of these is our child: the kernel's first process takes it away.
+/// Whether a process is there, or a zombie of it; the leash leaves none.
 fn alive(id: u32) -> bool {
-    let shown = Command::new("ps").args(["-o", "stat=", "-p", &id.to_string()]).output();
-    shown.is_ok_and(|shown| shown.status.success() && !String::from_utf8_lossy(&shown.stdout).starts_with('Z'))
+    Command::new("sh").args(["-c", &format!("kill -0 {id} 2>&-")]).status().is_ok_and(|status| status.success())
+}
+
+fn gone<T: Debug>(found: Option<T>) -> Result<()> {
+    ensure!(found.is_none(), "it is still there: {found:?}");
+    Ok(())
 }
