@@ -1,1 +1,27 @@
-//! A Kubernetes operator for SES domain identities.
+//! A Kubernetes operator that keeps one promise: mail sent through Amazon SES as this domain passes SPF, DKIM and DMARC,
+//! and stays that way.
+//!
+//! A user applies a `SesDomain`; one reconcile is four steps, and only the first and the third do I/O:
+//!
+//! ```text
+//! observe  →  plan  →  apply  →  report
+//! ```
+//!
+//! | module | holds | knows of |
+//! |---|---|---|
+//! | [`api`] | what users write and read | nothing else |
+//! | [`domain_name`], [`cloud`] | a normalised name; what can go wrong in a cloud | nothing else |
+//! | [`dns`], [`ses`], [`dmarc`] | one folder for each mechanism: its types, its pure rules, its adapter | `api` |
+//! | [`reconcile`] | the four steps and the driver that names them | `dns`, `ses`, `dmarc` |
+//! | [`clock`] | the one place where time enters | nothing else |
+
+pub mod api;
+pub mod clock;
+pub mod cloud;
+pub mod dmarc;
+pub mod dns;
+pub mod domain_name;
+pub mod leadership;
+pub mod reconcile;
+pub mod ses;
+pub mod telemetry;

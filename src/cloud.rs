@@ -1,0 +1,87 @@
+//! What can go wrong in a call to a cloud service, told apart by what to do about it.
+
+use std::fmt;
+
+/// A failed call.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{operation} for {object}: {message}")]
+pub struct CloudError {
+    /// What kind of failure it is: it decides how the call is retried.
+    pub kind: ErrorKind,
+    /// The operation, such as `ses:CreateEmailIdentity`.
+    pub operation: &'static str,
+    /// What the operation was for: a domain, a zone's ID, a change's ID.
+    pub object: String,
+    /// The service's words, without request IDs, so that a message stays the same from one try to the next.
+    pub message: String,
+}
+
+/// The kinds of failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// What the call names does not exist.
+    NotFound,
+    /// Somebody else changed it, or created it first: look again.
+    Conflict,
+    /// Too many requests.
+    Throttled,
+    /// A quota of the account is used up.
+    QuotaExceeded,
+    /// Missing permission or credentials.
+    Denied,
+    /// The service refuses what was asked; asking again changes nothing.
+    Rejected,
+    /// No answer, or an error of the service's own. The call may have been carried out.
+    Unavailable,
+    /// This process may no longer write: it does not hold the lease for long enough.
+    NotLeading,
+}
+
+impl ErrorKind {
+    /// The value of the `outcome` label in metrics.
+    pub fn as_label(self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::Throttled => "throttled",
+            Self::QuotaExceeded => "quota_exceeded",
+            Self::Denied => "denied",
+            Self::Rejected => "rejected",
+            Self::Unavailable => "unavailable",
+            Self::NotLeading => "not_leading",
+        }
+    }
+}
+
+/// An AWS Region.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Region(String);
+
+impl Region {
+    /// A Region by its code, such as `eu-west-1`.
+    pub fn new(code: impl Into<String>) -> Self {
+        Self(code.into())
+    }
+
+    /// The Region's code.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The partition that the Region belongs to, as ARNs name it.
+    pub fn partition(&self) -> &'static str {
+        if self.0.starts_with("us-gov-") {
+            "aws-us-gov"
+        } else if self.0.starts_with("cn-") {
+            "aws-cn"
+        } else {
+            "aws"
+        }
+    }
+}
+
+impl fmt::Display for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

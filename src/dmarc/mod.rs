@@ -1,0 +1,4 @@
+//! DMARC (RFC 9989): the record and the stages.
+
+pub mod record;
+pub mod stages;

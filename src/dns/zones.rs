@@ -1,0 +1,183 @@
+//! Which hosted zone a name belongs to.
+
+use super::{HostedZone, ZoneId};
+use crate::domain_name::DomainName;
+
+/// Why a name has no zone.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ZoneError {
+    /// No public zone has the name or one above it.
+    #[error("no public hosted zone was found for {name}: looked for {}; create one, or name it in spec.dns.route53.hostedZoneId", list(.looked_for))]
+    NotFound {
+        /// The name that needs a zone.
+        name: DomainName,
+        /// The zone names that were looked for.
+        looked_for: Vec<DomainName>,
+    },
+    /// Several public zones have the same name.
+    #[error("{} public hosted zones are named {zone}: {}; name the one that is delegated in spec.dns.route53.hostedZoneId", .ids.len(), list(.ids))]
+    Ambiguous {
+        /// The zones' name.
+        zone: DomainName,
+        /// Their IDs.
+        ids: Vec<ZoneId>,
+    },
+    /// The zone that the spec names does not exist, or is private.
+    #[error(
+        "spec.dns.route53.hostedZoneId names {id}, and the account has no public hosted zone of that ID: correct the ID"
+    )]
+    Unknown {
+        /// The ID in the spec.
+        id: ZoneId,
+    },
+    /// The zone that the spec names can't hold the name.
+    #[error(
+        "spec.dns.route53.hostedZoneId names {id}, the zone of {zone}, which can't hold {name}: name a zone of {name} or above it"
+    )]
+    Elsewhere {
+        /// The ID in the spec.
+        id: ZoneId,
+        /// The zone's name.
+        zone: DomainName,
+        /// The name that needs a zone.
+        name: DomainName,
+    },
+    /// The operator's zone filter leaves the zone out.
+    #[error(
+        "the hosted zone {id} ({zone}) is outside of the operator's --zone-filter: ask the operator's administrator to add it"
+    )]
+    Filtered {
+        /// The zone's ID.
+        id: ZoneId,
+        /// The zone's name.
+        zone: DomainName,
+    },
+}
+
+fn list(items: &[impl ToString]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The zone that holds `name`: the one with the longest name that `name` is within.
+///
+/// `preferred` is the zone that the spec names for the domain. It is taken, unless a zone with a longer name holds
+/// `name`: `mail.example.com` may have a zone of its own.
+///
+/// # Errors
+/// When there is none, or more than one, or the filter leaves it out.
+pub fn zone_for<'a>(
+    name: &DomainName,
+    zones: &'a [HostedZone],
+    preferred: Option<&ZoneId>,
+    filter: &[ZoneId],
+) -> Result<&'a HostedZone, ZoneError> {
+    let preferred = preferred.map(|id| preferred_zone(name, zones, id)).transpose()?;
+    let at_least = preferred.map_or(0, |zone| zone.name.label_count());
+    let longest = name
+        .self_and_ancestors()
+        .take_while(|candidate| candidate.label_count() > at_least)
+        .find(|candidate| zones.iter().any(|zone| &zone.name == candidate));
+    let zone = match (longest, preferred) {
+        (Some(candidate), _) => {
+            let mut found = zones.iter().filter(|zone| zone.name == candidate);
+            match (found.next(), found.next()) {
+                (Some(zone), None) => zone,
+                _ => {
+                    let mut ids: Vec<ZoneId> =
+                        zones.iter().filter(|zone| zone.name == candidate).map(|zone| zone.id.clone()).collect();
+                    ids.sort();
+                    return Err(ZoneError::Ambiguous { zone: candidate, ids });
+                }
+            }
+        }
+        (None, Some(zone)) => zone,
+        (None, None) => {
+            let looked_for = name.self_and_ancestors().filter(|name| name.label_count() > 1).collect();
+            return Err(ZoneError::NotFound { name: name.clone(), looked_for });
+        }
+    };
+    if !filter.is_empty() && !filter.contains(&zone.id) {
+        return Err(ZoneError::Filtered { id: zone.id.clone(), zone: zone.name.clone() });
+    }
+    Ok(zone)
+}
+
+fn preferred_zone<'a>(name: &DomainName, zones: &'a [HostedZone], id: &ZoneId) -> Result<&'a HostedZone, ZoneError> {
+    let zone = zones.iter().find(|zone| &zone.id == id).ok_or_else(|| ZoneError::Unknown { id: id.clone() })?;
+    if name.is_within(&zone.name) {
+        Ok(zone)
+    } else {
+        Err(ZoneError::Elsewhere { id: id.clone(), zone: zone.name.clone(), name: name.clone() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn zone(id: &str, name: &str) -> HostedZone {
+        HostedZone { id: ZoneId(id.into()), name: DomainName::new(name) }
+    }
+
+    fn found(name: &str, zones: &[HostedZone], preferred: Option<&str>) -> String {
+        let preferred = preferred.map(|id| ZoneId(id.into()));
+        match zone_for(&DomainName::new(name), zones, preferred.as_ref(), &[]) {
+            Ok(zone) => zone.id.to_string(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn the_longest_name_wins() {
+        let zones = [zone("Z1", "example.com"), zone("Z2", "mail.example.com"), zone("Z3", "com")];
+        assert_eq!(found("example.com", &zones, None), "Z1");
+        assert_eq!(found("mail.example.com", &zones, None), "Z2");
+        assert_eq!(found("bounce.mail.example.com", &zones, None), "Z2");
+        assert_eq!(found("other.com", &zones, None), "Z3");
+    }
+
+    #[test]
+    fn a_look_alike_is_no_zone_and_the_message_says_what_was_looked_for() {
+        let message = found("mail.example.com", &[zone("Z1", "ample.com")], None);
+        assert_eq!(
+            message,
+            "no public hosted zone was found for mail.example.com: looked for mail.example.com, example.com; create one, \
+             or name it in spec.dns.route53.hostedZoneId"
+        );
+    }
+
+    #[test]
+    fn two_zones_of_one_name_are_listed_both_and_the_spec_decides() {
+        let zones = [zone("Z2", "example.com"), zone("Z1", "example.com")];
+        assert_eq!(
+            found("example.com", &zones, None),
+            "2 public hosted zones are named example.com: Z1, Z2; name the one that is delegated in \
+             spec.dns.route53.hostedZoneId"
+        );
+        assert_eq!(found("example.com", &zones, Some("Z2")), "Z2");
+        assert_eq!(found("mail.example.com", &zones, Some("Z2")), "Z2");
+    }
+
+    #[test]
+    fn a_longer_zone_beats_the_one_that_the_spec_names_for_the_domain() {
+        let zones = [zone("Z1", "example.com"), zone("Z2", "mail.example.com")];
+        assert_eq!(found("mail.example.com", &zones, Some("Z1")), "Z2");
+        assert_eq!(found("_dmarc.example.com", &zones, Some("Z1")), "Z1");
+    }
+
+    #[test]
+    fn a_zone_that_cannot_hold_the_name_is_refused() {
+        let zones = [zone("Z1", "example.org")];
+        assert!(found("example.com", &zones, Some("Z1")).contains("can't hold example.com"));
+        assert!(found("example.com", &zones, Some("Z9")).contains("no public hosted zone of that ID"));
+    }
+
+    #[test]
+    fn the_filter_bounds_what_may_be_used() {
+        let zones = [zone("Z1", "example.com")];
+        let filter = [ZoneId("Z7".into())];
+        let error = zone_for(&zones[0].name, &zones, None, &filter).unwrap_err();
+        assert!(error.to_string().contains("--zone-filter"), "{error}");
+        assert!(zone_for(&zones[0].name, &zones, None, &[ZoneId("Z1".into())]).is_ok());
+    }
+}

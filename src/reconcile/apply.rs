@@ -1,0 +1,58 @@
+//! Step three: carry out the changes in their order, and stop at the first failure.
+
+use crate::cloud::{CloudError, ErrorKind};
+use crate::dns::snapshot::Dns;
+use crate::dns::{DnsProvider, ZoneId};
+use crate::reconcile::plan::Change;
+use crate::reconcile::subject::Subject;
+use crate::ses::IdentityService;
+use crate::ses::snapshot::Identities;
+
+/// What was carried out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Applied {
+    /// The changes that were made, in their order.
+    pub made: Vec<Change>,
+    /// The changes that DNS has accepted: the zone and the change's ID.
+    pub accepted: Vec<(ZoneId, String)>,
+    /// The failure that ended it.
+    pub failure: Option<CloudError>,
+}
+
+/// Carries out the changes.
+pub async fn apply<S: IdentityService, D: DnsProvider>(
+    subject: &Subject<'_>,
+    changes: &[Change],
+    identities: &Identities<S>,
+    dns: &Dns<D>,
+) -> Applied {
+    let key = subject.key();
+    let mut applied = Applied::default();
+    for change in changes {
+        let answer = match change {
+            Change::CreateIdentity(new) => identities.create(&key, new).await,
+            Change::ChangeIdentity { change, .. } => identities.change(&key, change).await,
+            Change::DeleteIdentity => identities.delete(&key).await,
+            Change::ChangeRecords { zone, changes } => match dns.change(zone, changes).await {
+                Ok(id) => {
+                    applied.accepted.push((zone.clone(), id));
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            },
+        };
+        match answer {
+            Ok(()) => applied.made.push(change.clone()),
+            Err(error) => {
+                // Whoever was overtaken looks again at everything.
+                if matches!(error.kind, ErrorKind::Conflict | ErrorKind::NotFound) {
+                    identities.forget(&key);
+                    dns.forget(&subject.domain());
+                }
+                applied.failure = Some(error);
+                break;
+            }
+        }
+    }
+    applied
+}

@@ -1,0 +1,65 @@
+//! The identity's tag that names the records we claim, so that a lost status can be made again. Pure.
+//!
+//! Its value is made of words: `dkim mx spf dmarc @mail`, the last being the MAIL FROM label. No second record is put into
+//! the user's zone for it.
+
+use std::collections::BTreeMap;
+
+use super::subject::Subject;
+use crate::api::status::{RecordPurpose, RecordStatus};
+use crate::ses::ownership::RECORDS;
+use crate::ses::{Identity, IdentityChange};
+
+fn word(purpose: RecordPurpose) -> &'static str {
+    match purpose {
+        RecordPurpose::Dkim => "dkim",
+        RecordPurpose::MailFromMx => "mx",
+        RecordPurpose::MailFromSpf => "spf",
+        RecordPurpose::Dmarc => "dmarc",
+    }
+}
+
+fn is_mail_from(purpose: RecordPurpose) -> bool {
+    matches!(purpose, RecordPurpose::MailFromMx | RecordPurpose::MailFromSpf)
+}
+
+/// The tag's value for these claims.
+pub fn value(purposes: &[RecordPurpose], mail_from_label: Option<&str>) -> String {
+    let mut purposes = purposes.to_vec();
+    purposes.sort();
+    purposes.dedup();
+    let label = mail_from_label.filter(|_| purposes.iter().copied().any(is_mail_from)).map(|label| format!("@{label}"));
+    purposes.into_iter().map(|purpose| word(purpose).to_owned()).chain(label).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether the tags name a record of this purpose as ours.
+pub fn names(tags: &BTreeMap<String, String>, purpose: RecordPurpose, subject: &Subject<'_>) -> bool {
+    let Some(value) = tags.get(RECORDS) else { return false };
+    let label = value.split(' ').find_map(|word| word.strip_prefix('@'));
+    value.split(' ').any(|claimed| claimed == word(purpose))
+        && (!is_mail_from(purpose) || label == subject.spec.mail_from_subdomain.as_deref())
+}
+
+/// The change of the tag that must precede the records, if the ledger claims more than it names.
+pub fn tag(subject: &Subject<'_>, identity: &Identity, ledger: &[RecordStatus]) -> Option<IdentityChange> {
+    let claimed: Vec<RecordPurpose> = ledger.iter().filter(|entry| entry.ours).map(|entry| entry.purpose).collect();
+    let named = claimed.iter().all(|purpose| names(&identity.tags, *purpose, subject));
+    (!named).then(|| {
+        let value = value(&claimed, subject.spec.mail_from_subdomain.as_deref());
+        IdentityChange::Tag(BTreeMap::from([(RECORDS.to_owned(), value)]))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_value_is_made_of_words_that_a_tag_may_hold() {
+        use RecordPurpose::{Dkim, Dmarc, MailFromMx, MailFromSpf};
+        assert_eq!(value(&[Dmarc, Dkim, Dkim, MailFromMx, MailFromSpf], Some("mail")), "dkim mx spf dmarc @mail");
+        assert_eq!(value(&[Dkim], Some("mail")), "dkim");
+        let longest = value(&[Dkim, MailFromMx, MailFromSpf, Dmarc], Some(&"x".repeat(200)));
+        assert!(longest.len() <= 256, "a tag's value has at most 256 characters, this one {}", longest.len());
+    }
+}

@@ -1,0 +1,199 @@
+//! One reconcile: observe → plan → apply → report.
+//!
+//! Read the SES identity and the zone's record sets; compare them with the spec; carry out the changes, stopping at the
+//! first failure; turn success or failure alike into status, events and the time of the next look. Only `observe` and
+//! `apply` do I/O; deletion is the same pipeline with nothing wanted.
+//!
+//! | module | step |
+//! |---|---|
+//! | [`subject`] | what a reconcile is told |
+//! | [`schedule`] | when to look again, and how old an answer may be |
+//! | [`observe`] | 1: read |
+//! | [`desired`], [`verdict`], [`ledger`], [`claims`], [`plan`] | 2: decide |
+//! | [`apply`] | 3: change |
+//! | [`report`] | 4: tell |
+
+use std::future::Future;
+
+use jiff::{Timestamp, Unit};
+
+use crate::api::{SesDomain, SesDomainStatus};
+use crate::clock::Clock;
+use crate::dns::DnsProvider;
+use crate::dns::snapshot::Dns;
+use crate::ses::IdentityService;
+use crate::ses::ownership::Owner;
+use crate::ses::snapshot::Identities;
+
+pub mod apply;
+pub mod claims;
+pub mod desired;
+pub mod ledger;
+pub mod observe;
+pub mod plan;
+pub mod report;
+pub mod schedule;
+pub mod subject;
+pub mod verdict;
+
+use observe::Observed;
+use plan::Plan;
+use report::{Event, Next, Report};
+use subject::{Settings, Subject};
+
+/// A reconcile that does not come to rest within so many passes goes on in the next one.
+const MOST_PASSES: usize = 8;
+
+/// Where the status and the events go.
+pub trait Journal: Send + Sync {
+    /// Why something could not be written.
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// Writes the status. What was claimed by it must be readable by whoever takes over.
+    fn save(
+        &self,
+        resource: &SesDomain,
+        status: &SesDomainStatus,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Tells an event. That it could not be told is no reason to stop.
+    fn tell(&self, resource: &SesDomain, event: &Event) -> impl Future<Output = ()> + Send;
+}
+
+/// What reconciles: the services, the clock, and what holds for every resource.
+#[derive(Debug)]
+pub struct Reconciler<S, D> {
+    /// SES.
+    pub identities: Identities<S>,
+    /// Route 53.
+    pub dns: Dns<D>,
+    /// Time.
+    pub clock: Clock,
+    /// What holds for every resource.
+    pub settings: Settings,
+}
+
+/// What a reconcile came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// When to look again.
+    pub next: Next,
+    /// The failure that ended it, if one did.
+    pub failure: Option<crate::cloud::CloudError>,
+    /// Deletion only: nothing of ours is left.
+    pub gone: bool,
+    /// The status as it was written last.
+    pub status: SesDomainStatus,
+}
+
+impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
+    /// Reconciles a resource. `holder` is another SesDomain that has the domain.
+    ///
+    /// # Errors
+    /// When the status could not be written: then nothing was changed that it does not claim.
+    pub async fn reconcile<J: Journal>(
+        &self,
+        resource: &SesDomain,
+        holder: Option<String>,
+        journal: &J,
+    ) -> Result<Outcome, J::Error> {
+        let mut written = resource.status.clone().unwrap_or_default();
+        let mut status = written.clone();
+        for pass in 1.. {
+            let now = self.now();
+            let subject = self.subject(resource, &status, holder.clone());
+            let (observed, plan) = self.decide(&subject, now).await;
+            if claims_more(&plan, &written) {
+                let ahead = report::write_ahead(&subject, &observed, &plan, now);
+                journal.save(resource, &ahead).await?;
+                written = ahead;
+            }
+            let applied = apply::apply(&subject, &plan.changes, &self.identities, &self.dns).await;
+            let Report { status: after, events, next, failure, gone } =
+                report::report(&subject, &observed, &plan, &applied, now);
+            for event in &events {
+                journal.tell(resource, event).await;
+            }
+            status = after;
+            if next == Next::Now && !gone && pass < MOST_PASSES {
+                continue;
+            }
+            if status != written && !gone {
+                journal.save(resource, &status).await?;
+            }
+            return Ok(Outcome { next, failure, gone, status });
+        }
+        unreachable!("the loop returns")
+    }
+
+    /// Steps one and two. A plan that writes, or that names a problem, is made on what was read just now.
+    async fn decide(&self, subject: &Subject<'_>, now: Timestamp) -> (Observed, Plan) {
+        if let Some(problem) = plan::refusal(subject).filter(|_| !subject.deleting || made_nothing(subject.status)) {
+            let refused = Plan { problems: vec![problem], gone: subject.deleting, ..Plan::default() };
+            let ledger = subject.status.records.clone();
+            return (Observed::nothing(now), Plan { ledger, ..refused });
+        }
+        let freshness = schedule::freshness(subject, now);
+        let observed = observe::observe(subject, &self.identities, &self.dns, freshness, now).await;
+        let plan = plan::plan(subject, &observed, now);
+        let fresh = now - schedule::FRESH_ENOUGH;
+        if observed.read_at >= fresh || (plan.changes.is_empty() && plan.problems.is_empty()) {
+            return (observed, plan);
+        }
+        let freshness = schedule::Freshness { identity: fresh, dns: fresh };
+        let observed = observe::observe(subject, &self.identities, &self.dns, freshness, now).await;
+        let plan = plan::plan(subject, &observed, now);
+        (observed, plan)
+    }
+
+    fn subject<'a>(
+        &'a self,
+        resource: &'a SesDomain,
+        status: &'a SesDomainStatus,
+        holder: Option<String>,
+    ) -> Subject<'a> {
+        let metadata = &resource.metadata;
+        Subject {
+            spec: &resource.spec,
+            status,
+            generation: metadata.generation.unwrap_or_default(),
+            deleting: metadata.deletion_timestamp.is_some(),
+            reconcile_requested: metadata
+                .annotations
+                .as_ref()
+                .and_then(|annotations| annotations.get(crate::api::RECONCILE_REQUESTED_AT))
+                .map(String::as_str),
+            owner: Owner {
+                cluster: self.settings.cluster_id.clone(),
+                namespace: metadata.namespace.clone().unwrap_or_default(),
+                name: metadata.name.clone().unwrap_or_default(),
+            },
+            holder,
+            settings: &self.settings,
+        }
+    }
+
+    /// The time to the second, as the status holds it.
+    fn now(&self) -> Timestamp {
+        let now = self.clock.now();
+        now.round(jiff::TimestampRound::new().smallest(Unit::Second).mode(jiff::RoundMode::Floor)).unwrap_or(now)
+    }
+}
+
+/// Whether the plan writes records that the written status does not claim yet.
+fn claims_more(plan: &Plan, written: &SesDomainStatus) -> bool {
+    let claimed = |entry: &crate::api::status::RecordStatus| {
+        written.records.iter().any(|known| {
+            known.ours
+                && (known.purpose, &known.name, &known.record_type, &known.hosted_zone_id)
+                    == (entry.purpose, &entry.name, &entry.record_type, &entry.hosted_zone_id)
+        })
+    };
+    plan.changes.iter().any(|change| matches!(change, plan::Change::ChangeRecords { .. }))
+        && plan.ledger.iter().any(|entry| entry.ours && !claimed(entry))
+}
+
+/// Whether a status shows that nothing was ever made for its resource.
+fn made_nothing(status: &SesDomainStatus) -> bool {
+    status.identity.is_none() && !status.records.iter().any(|entry| entry.ours)
+}

@@ -1,0 +1,120 @@
+//! Step one: read what is there. The only step besides `apply` that does I/O, and it decides nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::desired::{dkim_records, dmarc_name};
+use super::ledger;
+use super::schedule::{self, Freshness};
+use super::subject::Subject;
+use crate::api::status::PendingChange;
+use crate::cloud::{CloudError, ErrorKind};
+use crate::dns::snapshot::Dns;
+use crate::dns::{DnsProvider, HostedZone, RecordSet, ZoneId, zones};
+use crate::domain_name::DomainName;
+use crate::ses::snapshot::Identities;
+use crate::ses::{Identity, IdentityService};
+
+/// What was found. Each part may have failed without the others.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// The identity, if there is one.
+    pub identity: Result<Option<Identity>, CloudError>,
+    /// All public hosted zones.
+    pub zones: Result<Arc<Vec<HostedZone>>, CloudError>,
+    /// The record sets of each zone that matters, around our names.
+    pub records: BTreeMap<ZoneId, Result<Vec<RecordSet>, CloudError>>,
+    /// The changes that are still on their way.
+    pub pending: Vec<PendingChange>,
+    /// When the oldest of all this was read.
+    pub read_at: Timestamp,
+}
+
+impl Observed {
+    /// Nothing was looked at.
+    pub fn nothing(now: Timestamp) -> Self {
+        Self {
+            identity: Ok(None),
+            zones: Ok(Arc::default()),
+            records: BTreeMap::new(),
+            pending: Vec::new(),
+            read_at: now,
+        }
+    }
+
+    /// The first failure, if any part failed. A zone that is gone is no failure.
+    pub fn failure(&self) -> Option<&CloudError> {
+        let records = self.records.values().filter_map(|records| records.as_ref().err());
+        self.identity
+            .as_ref()
+            .err()
+            .into_iter()
+            .chain(self.zones.as_ref().err())
+            .chain(records.filter(|error| error.kind != ErrorKind::NotFound))
+            .next()
+    }
+}
+
+/// Reads the identity, the zones, the records around our names, and how far our changes have come.
+pub async fn observe<S: IdentityService, D: DnsProvider>(
+    subject: &Subject<'_>,
+    identities: &Identities<S>,
+    dns: &Dns<D>,
+    freshness: Freshness,
+    now: Timestamp,
+) -> Observed {
+    let (identity, mut read_at) = match identities.get(&subject.key(), freshness.identity).await {
+        Ok((identity, read_at)) => (Ok(identity), read_at),
+        Err(error) => (Err(error), now),
+    };
+    let zones = dns.hosted_zones(freshness.dns).await;
+    let mut records = BTreeMap::new();
+    if let Ok(zones) = &zones {
+        for (zone, names) in names_by_zone(subject, identity.as_ref().ok().and_then(Option::as_ref), zones) {
+            let found = dns.record_sets(&zone, &subject.domain(), &names, freshness.dns).await;
+            let found = found.map(|(sets, at)| {
+                read_at = read_at.min(at);
+                sets
+            });
+            records.insert(zone, found);
+        }
+    }
+    let mut pending = Vec::new();
+    for change in &subject.status.pending_changes {
+        let due = schedule::change_is_due(change.since.0, now) || subject.is_requested();
+        // A change that is unknown is an old one. One that can't be asked for is asked for again later.
+        let arrived = due
+            && match dns.is_in_sync(&change.id).await {
+                Ok(in_sync) => in_sync,
+                Err(error) => error.kind == ErrorKind::NotFound,
+            };
+        if !arrived {
+            pending.push(change.clone());
+        }
+    }
+    Observed { identity, zones, records, pending, read_at }
+}
+
+/// The names that matter, by the zone that holds them: those of the spec, and those that we wrote before.
+fn names_by_zone(
+    subject: &Subject<'_>,
+    identity: Option<&Identity>,
+    zones: &[HostedZone],
+) -> BTreeMap<ZoneId, Vec<DomainName>> {
+    let domain = subject.domain();
+    let preferred = subject.spec.hosted_zone_id().map(|id| ZoneId(id.to_owned()));
+    let dkim = identity.map(|identity| dkim_records(subject, &identity.dkim)).unwrap_or_default();
+    let wanted = dkim.into_iter().map(|record| record.name).chain(subject.mail_from()).chain([dmarc_name(&domain)]);
+    let mut names: BTreeMap<ZoneId, Vec<DomainName>> = BTreeMap::new();
+    for name in wanted {
+        if let Ok(zone) = zones::zone_for(&name, zones, preferred.as_ref(), &subject.settings.filters.zones) {
+            names.entry(zone.id.clone()).or_default().push(name);
+        }
+    }
+    for entry in ledger::entries(subject.status, &domain).filter(|entry| entry.ours) {
+        names.entry(ZoneId(entry.hosted_zone_id.clone())).or_default().push(DomainName::new(&entry.name));
+    }
+    names
+}

@@ -1,0 +1,216 @@
+//! Step two: compare what was found with the spec, and say what to do. Pure: no client, no clock, no logger.
+//!
+//! | module | decides |
+//! |---|---|
+//! | [`identity`] | how the SES identity must change |
+//! | [`records`] | how the records must change |
+//! | [`removal`] | what goes when the resource is deleted |
+
+use jiff::Timestamp;
+
+use super::desired::WantedRecord;
+use super::observe::Observed;
+use super::subject::Subject;
+use super::verdict::Verdict;
+use crate::api::Reason;
+use crate::api::spec::AdoptionPolicy;
+use crate::api::status::{RecordPurpose, RecordStatus};
+use crate::dns::{RecordChange, ZoneId};
+use crate::ses::ownership::{ADOPTED, Ownership};
+use crate::ses::{Identity, IdentityChange, NewIdentity, SigningOrigin, regions};
+
+pub mod identity;
+pub mod records;
+pub mod removal;
+
+/// What to do, in order, and what stands against it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// The changes, in order. The first that fails ends the pass.
+    pub changes: Vec<Change>,
+    /// What a person must mend.
+    pub problems: Vec<Problem>,
+    /// The wanted records, and what was found for each.
+    pub findings: Vec<Finding>,
+    /// The ledger as it must be written before the changes are made.
+    pub ledger: Vec<RecordStatus>,
+    /// Where the DMARC walk stands.
+    pub dmarc: Option<DmarcStanding>,
+    /// The text of the DMARC record that stays behind when `dmarcPolicy` was removed.
+    pub released_dmarc: Option<String>,
+    /// Deletion only: nothing of ours is left, and the finalizer may go.
+    pub gone: bool,
+}
+
+/// One change in AWS.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// Create the identity.
+    CreateIdentity(NewIdentity),
+    /// Change the identity.
+    ChangeIdentity {
+        /// How.
+        change: IdentityChange,
+        /// Whether this puts back what somebody else had changed.
+        puts_back: bool,
+    },
+    /// Change records: one batch, all or nothing.
+    ChangeRecords {
+        /// The zone.
+        zone: ZoneId,
+        /// The batch.
+        changes: Vec<RecordChange>,
+    },
+    /// Delete the identity.
+    DeleteIdentity,
+}
+
+/// A wanted record, its zone, and what was found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// The record.
+    pub wanted: WantedRecord,
+    /// Its zone.
+    pub zone: ZoneId,
+    /// What was found.
+    pub verdict: Verdict,
+    /// Whether it is served: it stands, and no change of its zone is on its way.
+    pub in_sync: bool,
+}
+
+/// Something that a person must mend.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Problem {
+    /// Which kind.
+    pub reason: Reason,
+    /// The record that it keeps from being published; absent when it concerns the whole domain.
+    pub purpose: Option<RecordPurpose>,
+    /// The object, the cause and the next step.
+    pub message: String,
+}
+
+impl Problem {
+    pub(super) fn whole(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, purpose: None, message: message.into() }
+    }
+}
+
+/// Where the DMARC walk stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DmarcStanding {
+    /// The stage whose record is wanted; absent while the first one waits for verification.
+    pub stage: Option<String>,
+    /// The earliest end of the stage.
+    pub until: Option<Timestamp>,
+    /// Whether a stage is due and waits for verification alone.
+    pub held: bool,
+}
+
+/// What keeps the resource from being looked at any further.
+pub fn refusal(subject: &Subject<'_>) -> Option<Problem> {
+    let domain = subject.domain();
+    let region = subject.region();
+    if !subject.settings.filters.allow(&domain) {
+        return Some(Problem::whole(
+            Reason::Filtered,
+            format!(
+                "the domain {domain} is outside of the operator's --domain-filter, or within --exclude-domain: ask the operator's administrator to allow it"
+            ),
+        ));
+    }
+    if let Some(holder) = &subject.holder {
+        return Some(Problem::whole(
+            Reason::DomainTaken,
+            format!("the SesDomain {holder} has the domain {domain} already: delete one of the two"),
+        ));
+    }
+    if !regions::has_ses(&region) {
+        return Some(Problem::whole(
+            Reason::RegionUnsupported,
+            format!("Amazon SES is not offered in {region}: create the SesDomain anew with another spec.region"),
+        ));
+    }
+    match &subject.spec.region {
+        Some(asked) if asked != region.as_str() => Some(Problem::whole(
+            Reason::Rejected,
+            format!(
+                "the identity lives in {region} since it was first reconciled, and spec.region says {asked}: set spec.region to {region}, or create another SesDomain"
+            ),
+        )),
+        _ => None,
+    }
+}
+
+/// What to do.
+pub fn plan(subject: &Subject<'_>, observed: &Observed, now: Timestamp) -> Plan {
+    if subject.deleting {
+        return removal::plan(subject, observed);
+    }
+    let (Ok(found), Ok(zones)) = (&observed.identity, &observed.zones) else {
+        return Plan { ledger: subject.status.records.clone(), ..Plan::default() };
+    };
+    let mut plan = Plan::default();
+    match found {
+        None => identity::create(subject, observed, zones, now, &mut plan),
+        Some(identity) => match claim(subject, identity) {
+            Claim::Held => {
+                records::keep(subject, observed, identity, zones, now, &mut plan);
+                identity::keep(subject, identity, now, &mut plan);
+            }
+            Claim::Open(change) => plan.changes.push(Change::ChangeIdentity { change, puts_back: false }),
+            Claim::Refused(problem) => plan.problems.push(problem),
+        },
+    }
+    if plan.findings.is_empty() {
+        plan.ledger.clone_from(&subject.status.records);
+    }
+    if subject.spec.suspend {
+        plan.changes.clear();
+        plan.ledger.clone_from(&subject.status.records);
+    }
+    plan
+}
+
+enum Claim {
+    Held,
+    Open(IdentityChange),
+    Refused(Problem),
+}
+
+/// Whether the identity is ours, may become ours, or is left alone.
+fn claim(subject: &Subject<'_>, identity: &Identity) -> Claim {
+    let domain = subject.domain();
+    if let SigningOrigin::Other(origin) = &identity.dkim.origin {
+        return Claim::Refused(Problem::whole(
+            Reason::IdentityNotOurs,
+            format!(
+                "the SES identity {domain} signs with a key of origin {origin}, which this operator does not manage: delete the SesDomain, or switch the identity to Easy DKIM"
+            ),
+        ));
+    }
+    match subject.owner.judge(&identity.tags) {
+        Ownership::Ours { .. } => Claim::Held,
+        Ownership::Unclaimed if subject.spec.adoption_policy == AdoptionPolicy::Adopt => {
+            let mut tags = subject.owner.tags();
+            tags.insert(ADOPTED.to_owned(), "true".to_owned());
+            Claim::Open(IdentityChange::Tag(tags))
+        }
+        Ownership::Unclaimed => Claim::Refused(Problem::whole(
+            Reason::IdentityNotOurs,
+            format!(
+                "the SES identity {domain} exists already and was not created by this resource: set spec.adoptionPolicy to Adopt to manage it, or delete the identity"
+            ),
+        )),
+        Ownership::Others(holder) => Claim::Refused(Problem::whole(
+            Reason::IdentityNotOurs,
+            format!(
+                "the SES identity {domain} belongs to the SesDomain {}/{} of the cluster {} (this is {} of the cluster {}): delete one of the two, or correct --cluster-id",
+                holder.namespace,
+                holder.name,
+                holder.cluster,
+                format_args!("{}/{}", subject.owner.namespace, subject.owner.name),
+                subject.owner.cluster
+            ),
+        )),
+    }
+}

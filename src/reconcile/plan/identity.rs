@@ -1,0 +1,208 @@
+//! How the SES identity must change. Pure.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::records::{CONTENTION, MOST_REPAIRS, zone_of};
+use super::{Change, Plan, Problem};
+use crate::api::Reason;
+use crate::api::spec::{FeedbackForwarding, MxFailureBehavior};
+use crate::api::status::{IdentityStatus, RecordPurpose};
+use crate::dns::HostedZone;
+use crate::domain_name::DomainName;
+use crate::reconcile::claims;
+use crate::reconcile::desired::{WantedRecord, dmarc_name, mail_from_records};
+use crate::reconcile::observe::Observed;
+use crate::reconcile::subject::Subject;
+use crate::reconcile::verdict::{self, Verdict};
+use crate::ses::ownership::RECORDS;
+use crate::ses::{Identity, IdentityChange, MailFrom, NewIdentity, VerificationStatus};
+
+/// A verification that failed again sooner than this after its restart was never restarted: SES gives up after 72 hours.
+const FAILS_AGAIN: SignedDuration = SignedDuration::from_hours(71);
+/// How long a restart is given before another way is tried.
+const RESTART_SHOWS: SignedDuration = SignedDuration::from_mins(1);
+
+/// Plans a new identity, unless its records would have nowhere to go.
+pub(super) fn create(
+    subject: &Subject<'_>,
+    observed: &Observed,
+    zones: &[HostedZone],
+    _now: Timestamp,
+    plan: &mut Plan,
+) {
+    let ttl = subject.spec.ttl();
+    let record_type = crate::dns::RecordType::Txt;
+    let dmarc = WantedRecord {
+        purpose: RecordPurpose::Dmarc,
+        name: dmarc_name(&subject.domain()),
+        record_type,
+        value: String::new(),
+        ttl,
+    };
+    let dkim =
+        WantedRecord { purpose: RecordPurpose::Dkim, name: subject.domain().child("_domainkey"), ..dmarc.clone() };
+    if let Err(problem) = zone_of(subject, zones, &dkim) {
+        return plan.problems.push(Problem { purpose: None, ..problem });
+    }
+    // What stands already at our names is somebody else's: the tag claims only what will be ours.
+    let dmarc = subject.spec.dmarc_policy.is_some().then_some(dmarc);
+    let claimed = mail_from_records(subject).into_iter().chain(dmarc).filter(|wanted| {
+        zone_of(subject, zones, wanted).is_ok_and(|zone| {
+            let around = observed.records.get(&zone.id).and_then(|records| records.as_ref().ok());
+            around.is_some_and(|around| verdict::judge(wanted, around, &zone.name, None) == Verdict::Missing)
+        })
+    });
+    let purposes: Vec<RecordPurpose> =
+        std::iter::once(RecordPurpose::Dkim).chain(claimed.map(|wanted| wanted.purpose)).collect();
+    let mut tags = subject.owner.tags();
+    tags.insert(RECORDS.to_owned(), claims::value(&purposes, subject.spec.mail_from_subdomain.as_deref()));
+    tags.extend(spec_tags(subject));
+    plan.changes.push(Change::CreateIdentity(NewIdentity {
+        key_length: subject.spec.dkim.as_ref().and_then(|dkim| dkim.signing_key_length),
+        configuration_set: subject.spec.configuration_set_name.clone(),
+        tags,
+    }));
+}
+
+/// Plans the attributes of an identity that is ours.
+pub(super) fn keep(subject: &Subject<'_>, identity: &Identity, now: Timestamp, plan: &mut Plan) {
+    let nothing = IdentityStatus::default();
+    let managed = subject.status.identity.as_ref().unwrap_or(&nothing);
+    let mut wanted = Vec::new();
+    wanted.extend(mail_from(subject, identity, now, plan));
+    wanted.extend(dkim_restart(subject, identity, now, plan).map(ours));
+    wanted.extend(configuration_set(subject, identity, managed));
+    wanted.extend(feedback(subject, identity, managed));
+    wanted.extend(tags(subject, identity, managed));
+    let repairs = managed.put_back.iter().filter(|at| at.0 + CONTENTION > now).count();
+    for (change, puts_back) in wanted {
+        if puts_back && repairs >= MOST_REPAIRS {
+            plan.problems.push(Problem::whole(
+                Reason::Contended,
+                format!("attributes of the SES identity {} were changed behind our back and put back {MOST_REPAIRS} times within an hour; they are left alone for an hour: find out who else writes them", subject.domain()),
+            ));
+        } else {
+            plan.changes.push(Change::ChangeIdentity { change, puts_back });
+        }
+    }
+}
+
+/// A change, and whether it puts back what somebody else had changed.
+type Wanted = (IdentityChange, bool);
+
+fn ours(change: IdentityChange) -> Wanted {
+    (change, false)
+}
+
+/// MAIL FROM follows its records: SES's first look shall find them. RejectMessage follows the verification, so that no
+/// mail is refused by a set-up under way.
+fn mail_from(subject: &Subject<'_>, identity: &Identity, now: Timestamp, plan: &Plan) -> Option<Wanted> {
+    let known = subject.status.mail_from.as_ref();
+    let current = identity.mail_from.as_ref();
+    let Some(domain) = subject.mail_from() else {
+        let was_ours =
+            known.is_some_and(|known| current.is_some_and(|current| DomainName::new(&known.domain) == current.domain));
+        return was_ours.then(|| ours(IdentityChange::MailFrom(None)));
+    };
+    if !serves(plan, &[RecordPurpose::MailFromMx, RecordPurpose::MailFromSpf]) {
+        return None;
+    }
+    let put = |behavior| IdentityChange::MailFrom(Some((domain.clone(), behavior)));
+    let careful = put(MxFailureBehavior::UseDefaultValue);
+    let Some(current) = current.filter(|current| current.domain == domain) else {
+        let was_put =
+            known.is_some_and(|known| DomainName::new(&known.domain) == domain && known.restarted_at.is_none());
+        return Some((careful, was_put));
+    };
+    let asked = subject.spec.mx_failure_behavior.unwrap_or_default();
+    match current.status {
+        VerificationStatus::Success => {
+            let in_force = known.map(|known| known.mx_failure_behavior);
+            (current.behavior != asked).then(|| (put(asked), in_force == Some(asked)))
+        }
+        VerificationStatus::Failed => mail_from_restart(subject, current, now)
+            .map(|clear| ours(if clear { IdentityChange::MailFrom(None) } else { careful })),
+        VerificationStatus::Pending | VerificationStatus::NotStarted => {
+            (current.behavior != MxFailureBehavior::UseDefaultValue).then(|| ours(careful))
+        }
+        VerificationStatus::TemporaryFailure => {
+            let stricter_than_asked = current.behavior != asked && asked == MxFailureBehavior::UseDefaultValue;
+            stricter_than_asked.then(|| ours(careful))
+        }
+    }
+}
+
+/// How a failed MAIL FROM domain is restarted: `false` puts it again, `true` clears it first, which follows when putting
+/// it again did nothing. AWS documents neither; both lead there.
+fn mail_from_restart(subject: &Subject<'_>, _current: &MailFrom, now: Timestamp) -> Option<bool> {
+    let restarted = subject.status.mail_from.as_ref().and_then(|known| known.restarted_at.as_ref()).map(|at| at.0);
+    match restarted {
+        None => Some(false),
+        Some(at) if now >= at + FAILS_AGAIN => Some(false),
+        Some(at) if now >= at + RESTART_SHOWS => Some(true),
+        Some(_) => None,
+    }
+}
+
+/// Restarts a failed DKIM verification, once the records are right: SES makes new tokens or keeps the old ones.
+fn dkim_restart(subject: &Subject<'_>, identity: &Identity, now: Timestamp, plan: &Plan) -> Option<IdentityChange> {
+    if identity.dkim.status != VerificationStatus::Failed || !serves(plan, &[RecordPurpose::Dkim]) {
+        return None;
+    }
+    let restarted = subject.status.dkim.as_ref().and_then(|known| known.restarted_at.as_ref()).map(|at| at.0);
+    let due = restarted.is_none_or(|at| now >= at + FAILS_AGAIN);
+    due.then(|| IdentityChange::DkimKey(subject.spec.dkim.as_ref().and_then(|dkim| dkim.signing_key_length)))
+}
+
+/// Whether all records of these purposes are served.
+fn serves(plan: &Plan, purposes: &[RecordPurpose]) -> bool {
+    purposes.iter().all(|purpose| {
+        let mut findings = plan.findings.iter().filter(|finding| finding.wanted.purpose == *purpose).peekable();
+        findings.peek().is_some() && findings.all(|finding| finding.in_sync)
+    })
+}
+
+fn configuration_set(subject: &Subject<'_>, identity: &Identity, managed: &IdentityStatus) -> Option<Wanted> {
+    let current = &identity.configuration_set;
+    match &subject.spec.configuration_set_name {
+        Some(_) if subject.spec.configuration_set_name == *current => None,
+        Some(name) => Some((
+            IdentityChange::ConfigurationSet(Some(name.clone())),
+            managed.configuration_set_name.as_ref() == Some(name),
+        )),
+        None => (managed.configuration_set_name.is_some() && managed.configuration_set_name == *current)
+            .then(|| ours(IdentityChange::ConfigurationSet(None))),
+    }
+}
+
+fn feedback(subject: &Subject<'_>, identity: &Identity, managed: &IdentityStatus) -> Option<Wanted> {
+    let asked = match subject.spec.feedback_forwarding {
+        Some(asked) => asked == FeedbackForwarding::Enabled,
+        // SES's default.
+        None if managed.manages_feedback_forwarding => true,
+        None => return None,
+    };
+    let puts_back = managed.manages_feedback_forwarding && !subject.is_new_generation();
+    (identity.feedback_forwarding != asked).then_some((IdentityChange::FeedbackForwarding(asked), puts_back))
+}
+
+fn spec_tags(subject: &Subject<'_>) -> BTreeMap<String, String> {
+    subject.spec.tags.iter().map(|(key, value)| (key.clone(), value.0.clone())).collect()
+}
+
+fn tags(subject: &Subject<'_>, identity: &Identity, managed: &IdentityStatus) -> Vec<Wanted> {
+    let missing: BTreeMap<String, String> =
+        spec_tags(subject).into_iter().filter(|(key, value)| identity.tags.get(key) != Some(value)).collect();
+    let left: Vec<String> = managed
+        .tags
+        .iter()
+        .filter(|key| !subject.spec.tags.contains_key(*key) && identity.tags.contains_key(*key))
+        .cloned()
+        .collect();
+    let puts_back = !subject.is_new_generation() && missing.keys().any(|key| managed.tags.contains(key));
+    let add = (!missing.is_empty()).then_some((IdentityChange::Tag(missing), puts_back));
+    let remove = (!left.is_empty()).then(|| ours(IdentityChange::Untag(left)));
+    add.into_iter().chain(remove).collect()
+}

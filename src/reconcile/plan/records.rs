@@ -1,0 +1,278 @@
+//! How the records must change. Pure.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{Change, DmarcStanding, Finding, Plan, Problem};
+use crate::api::Reason;
+use crate::api::spec::OnConflict;
+use crate::api::status::{RecordPurpose, RecordStatus};
+use crate::dmarc::record::Record;
+use crate::dmarc::stages::{self, Evidence};
+use crate::dns::zones::{self, ZoneError};
+use crate::dns::{HostedZone, RecordChange, RecordSet, RecordType, ZoneId, text};
+use crate::reconcile::desired::{WantedRecord, dkim_records, dmarc_name, dmarc_record, mail_from_records};
+use crate::reconcile::observe::Observed;
+use crate::reconcile::subject::Subject;
+use crate::reconcile::verdict::{self, Verdict};
+use crate::reconcile::{claims, ledger};
+use crate::ses::{Identity, VerificationStatus};
+
+/// After so many repairs within [`CONTENTION`] a record is left alone.
+pub(super) const MOST_REPAIRS: usize = 3;
+/// How long a repair counts, and how long a contended record is left alone.
+pub(in crate::reconcile) const CONTENTION: SignedDuration = SignedDuration::from_hours(1);
+/// A change whose ID was lost is believed to be served after this time.
+const SERVED_BY_THEN: SignedDuration = SignedDuration::from_secs(60);
+
+/// Plans the records of an identity that is ours.
+pub(super) fn keep(
+    subject: &Subject<'_>,
+    observed: &Observed,
+    identity: &Identity,
+    zones: &[HostedZone],
+    now: Timestamp,
+    plan: &mut Plan,
+) {
+    let mut batches = Batches::default();
+    let dmarc = dmarc(subject, observed, identity, zones, now, plan);
+    let wanted = dkim_records(subject, &identity.dkim).into_iter().chain(mail_from_records(subject)).chain(dmarc);
+    for record in wanted {
+        keep_one(subject, observed, identity, zones, now, &record, plan, &mut batches);
+    }
+    let obsolete = obsolete(subject, plan);
+    let settled = is_settled(subject, identity, plan);
+    for entry in obsolete {
+        retire(observed, entry, settled, plan, &mut batches);
+    }
+    claims::tag(subject, identity, &plan.ledger)
+        .into_iter()
+        .for_each(|change| plan.changes.push(Change::ChangeIdentity { change, puts_back: false }));
+    plan.changes.extend(batches.0.into_iter().map(|(zone, changes)| Change::ChangeRecords { zone, changes }));
+}
+
+/// The changes of each zone: one batch a zone.
+#[derive(Default)]
+pub(super) struct Batches(BTreeMap<ZoneId, Vec<RecordChange>>);
+
+impl Batches {
+    pub(super) fn add(&mut self, zone: &ZoneId, changes: Vec<RecordChange>) {
+        if !changes.is_empty() {
+            self.0.entry(zone.clone()).or_default().extend(changes);
+        }
+    }
+
+    pub(super) fn into_changes(self) -> impl Iterator<Item = Change> {
+        self.0.into_iter().map(|(zone, changes)| Change::ChangeRecords { zone, changes })
+    }
+}
+
+/// The zone of a name, with what was found there.
+pub(super) fn zone_of<'a>(
+    subject: &Subject<'_>,
+    zones: &'a [HostedZone],
+    wanted: &WantedRecord,
+) -> Result<&'a HostedZone, Problem> {
+    let preferred = subject.spec.hosted_zone_id().map(|id| ZoneId(id.to_owned()));
+    zones::zone_for(&wanted.name, zones, preferred.as_ref(), &subject.settings.filters.zones).map_err(|error| {
+        let reason = match error {
+            ZoneError::NotFound { .. } | ZoneError::Unknown { .. } | ZoneError::Elsewhere { .. } => {
+                Reason::HostedZoneNotFound
+            }
+            ZoneError::Ambiguous { .. } => Reason::HostedZoneAmbiguous,
+            ZoneError::Filtered { .. } => Reason::Filtered,
+        };
+        Problem { reason, purpose: Some(wanted.purpose), message: error.to_string() }
+    })
+}
+
+#[expect(clippy::too_many_arguments, reason = "a plain loop body, named for the reader")]
+fn keep_one(
+    subject: &Subject<'_>,
+    observed: &Observed,
+    identity: &Identity,
+    zones: &[HostedZone],
+    now: Timestamp,
+    wanted: &WantedRecord,
+    plan: &mut Plan,
+    batches: &mut Batches,
+) {
+    let zone = match zone_of(subject, zones, wanted) {
+        Ok(zone) => zone,
+        Err(problem) => return add_once(&mut plan.problems, problem),
+    };
+    let domain = subject.domain();
+    let entry = ledger::entry_of(subject.status, &domain, wanted, &zone.id);
+    let Some(Ok(around)) = observed.records.get(&zone.id) else {
+        plan.ledger.extend(entry.cloned());
+        return;
+    };
+    let verdict = verdict::judge(wanted, around, &zone.name, entry);
+    let time = Time(now);
+    let mut claimed = entry.cloned().unwrap_or_else(|| {
+        let recovered = verdict == Verdict::Right && claims::names(&identity.tags, wanted.purpose, subject);
+        ledger::claim(wanted, &zone.id, recovered, &time)
+    });
+    claimed.put_back.retain(|at| at.0 + CONTENTION > now);
+    match &verdict {
+        Verdict::Right => {}
+        Verdict::Drifted(found) if claimed.put_back.len() >= MOST_REPAIRS => {
+            let found = found.as_deref().unwrap_or("nothing");
+            plan.problems.push(Problem {
+                reason: Reason::Contended,
+                purpose: Some(wanted.purpose),
+                message: format!(
+                    "{} {} was changed behind our back and put back {MOST_REPAIRS} times within an hour; it now holds {found}, and is left alone for an hour: find out who else writes it",
+                    wanted.name, wanted.record_type
+                ),
+            });
+        }
+        Verdict::Missing | Verdict::Outdated => {
+            batches.add(&zone.id, verdict::changes(wanted, around));
+            claimed.ours = true;
+        }
+        Verdict::Drifted(_) => {
+            batches.add(&zone.id, verdict::changes(wanted, around));
+            claimed.put_back.push(time);
+        }
+        Verdict::Foreign(_) if subject.spec.on_conflict() == OnConflict::Overwrite => {
+            batches.add(&zone.id, verdict::changes(wanted, around));
+            claimed.ours = true;
+        }
+        Verdict::Foreign(found) => {
+            plan.problems.push(conflict(wanted, &format!("holds \"{found}\", which is not this resource's"), true))
+        }
+        Verdict::Obstructed(what) => plan.problems.push(conflict(wanted, &format!("can't be written: {what}"), false)),
+    }
+    let on_its_way = observed.pending.iter().any(|change| change.hosted_zone_id == zone.id.0);
+    let served =
+        claimed.published || !claimed.ours || claimed.since.0 + SERVED_BY_THEN <= now || was_pending(subject, &zone.id);
+    let in_sync = verdict == Verdict::Right && !on_its_way && served;
+    let kept = matches!(verdict, Verdict::Foreign(_) | Verdict::Obstructed(_)) && !claimed.ours;
+    if !kept {
+        plan.ledger.push(claimed);
+    }
+    plan.findings.push(Finding { wanted: wanted.clone(), zone: zone.id.clone(), verdict, in_sync });
+}
+
+/// Whether a change of the zone was on its way by the status: then its arrival is known, not guessed.
+fn was_pending(subject: &Subject<'_>, zone: &ZoneId) -> bool {
+    subject.status.pending_changes.iter().any(|change| change.hosted_zone_id == zone.0)
+}
+
+fn conflict(wanted: &WantedRecord, what: &str, replaceable: bool) -> Problem {
+    let remedy = if replaceable {
+        "remove that record, or set spec.dns.onConflict to Overwrite"
+    } else {
+        "remove what stands there"
+    };
+    Problem {
+        reason: Reason::RecordConflict,
+        purpose: Some(wanted.purpose),
+        message: format!("{} {} {what}; wanted there: \"{}\"; {remedy}", wanted.name, wanted.record_type, wanted.value),
+    }
+}
+
+fn add_once(problems: &mut Vec<Problem>, problem: Problem) {
+    if !problems.iter().any(|known| known.message == problem.message) {
+        problems.push(problem);
+    }
+}
+
+/// The DMARC record of the stage that the walk has come to.
+fn dmarc(
+    subject: &Subject<'_>,
+    observed: &Observed,
+    identity: &Identity,
+    zones: &[HostedZone],
+    now: Timestamp,
+    plan: &mut Plan,
+) -> Option<WantedRecord> {
+    let policy = subject.spec.dmarc_policy.as_ref()?;
+    let published = published_dmarc(subject, observed, zones);
+    let walk = stages::walk(
+        policy,
+        Evidence {
+            published: published.as_ref(),
+            remembered: subject.status.dmarc.as_ref(),
+            verified: is_verified(subject, identity),
+            now,
+        },
+    );
+    plan.dmarc =
+        Some(DmarcStanding { stage: walk.stage.map(|stage| stage.name.clone()), until: walk.until, held: walk.held });
+    walk.stage.map(|stage| dmarc_record(subject, policy, stage))
+}
+
+/// The DMARC record that stands in the zone, if exactly one does.
+fn published_dmarc(subject: &Subject<'_>, observed: &Observed, zones: &[HostedZone]) -> Option<Record> {
+    let name = dmarc_name(&subject.domain());
+    let preferred = subject.spec.hosted_zone_id().map(|id| ZoneId(id.to_owned()));
+    let zone = zones::zone_for(&name, zones, preferred.as_ref(), &[]).ok()?;
+    let around: &[RecordSet] = observed.records.get(&zone.id)?.as_ref().ok()?;
+    let set = around.iter().find(|set| set.is_at(&name, &RecordType::Txt))?;
+    let mut records = set.values.iter().filter_map(|value| Record::parse(&text::unquote(value)));
+    match (records.next(), records.next()) {
+        (Some(record), None) => Some(record),
+        _ => None,
+    }
+}
+
+/// Whether SES has verified DKIM, and the MAIL FROM domain where one is asked for.
+pub(crate) fn is_verified(subject: &Subject<'_>, identity: &Identity) -> bool {
+    let mail_from = subject.mail_from().is_none_or(|wanted| {
+        identity
+            .mail_from
+            .as_ref()
+            .is_some_and(|found| found.domain == wanted && found.status == VerificationStatus::Success)
+    });
+    identity.dkim.status == VerificationStatus::Success && mail_from
+}
+
+/// The entries of records that are no longer wanted.
+fn obsolete(subject: &Subject<'_>, plan: &mut Plan) -> Vec<RecordStatus> {
+    let domain = subject.domain();
+    let kept = |entry: &RecordStatus| {
+        plan.ledger.iter().any(|kept| {
+            (kept.purpose, &kept.name, &kept.record_type, &kept.hosted_zone_id)
+                == (entry.purpose, &entry.name, &entry.record_type, &entry.hosted_zone_id)
+        })
+    };
+    let left: Vec<RecordStatus> =
+        ledger::entries(subject.status, &domain).filter(|entry| entry.ours && !kept(entry)).cloned().collect();
+    let (dmarc, others) = left
+        .into_iter()
+        .partition::<Vec<_>, _>(|entry| entry.purpose == RecordPurpose::Dmarc && subject.spec.dmarc_policy.is_none());
+    // A policy that is taken out of the spec must not become weaker by that: its record stays and stops being ours.
+    plan.released_dmarc = dmarc.into_iter().map(|entry| entry.value).next();
+    others
+}
+
+/// Whether all that is wanted stands and is verified, so that what it replaces may go.
+fn is_settled(subject: &Subject<'_>, identity: &Identity, plan: &Plan) -> bool {
+    let published = plan.problems.is_empty() && plan.findings.iter().all(|finding| finding.in_sync);
+    let left_mail_from = subject.mail_from().is_some() || identity.mail_from.is_none();
+    published && left_mail_from && is_verified(subject, identity)
+}
+
+/// Takes out a record that is no longer wanted, once what replaces it stands.
+fn retire(observed: &Observed, entry: RecordStatus, settled: bool, plan: &mut Plan, batches: &mut Batches) {
+    let zone = ZoneId(entry.hosted_zone_id.clone());
+    let (name, record_type) = ledger::place(&entry);
+    match observed.records.get(&zone) {
+        Some(Ok(around)) => {
+            let changes = verdict::removal(&name, &record_type, &entry.value, around);
+            if changes.is_empty() {
+                return;
+            }
+            if settled {
+                batches.add(&zone, changes);
+            }
+            plan.ledger.push(entry);
+        }
+        Some(Err(error)) if error.kind == crate::cloud::ErrorKind::NotFound => {}
+        Some(Err(_)) | None => plan.ledger.push(entry),
+    }
+}

@@ -1,0 +1,87 @@
+//! What goes when the resource is deleted. Pure.
+//!
+//! Records first, then the identity: its tags are the claim on the records. Only what we made goes, and only where it
+//! still holds what we wrote. What is gone already is no obstacle.
+
+use super::records::Batches;
+use super::{Change, Plan, Problem};
+use crate::api::Reason;
+use crate::api::spec::DeletionPolicy;
+use crate::api::status::RecordStatus;
+use crate::cloud::ErrorKind;
+use crate::dns::{HostedZone, ZoneId};
+use crate::reconcile::desired::{WantedRecord, dkim_records, dmarc_record, mail_from_records};
+use crate::reconcile::observe::Observed;
+use crate::reconcile::subject::Subject;
+use crate::reconcile::{claims, ledger, verdict};
+use crate::ses::Identity;
+use crate::ses::ownership::Ownership;
+
+/// Plans the removal.
+pub(super) fn plan(subject: &Subject<'_>, observed: &Observed) -> Plan {
+    let kept = Plan { ledger: subject.status.records.clone(), ..Plan::default() };
+    if subject.spec.deletion_policy == DeletionPolicy::Retain {
+        return Plan { gone: true, ..kept };
+    }
+    if subject.spec.suspend {
+        let message = "the resource is being deleted and spec.suspend forbids every change in AWS: set suspend to false to remove its records and identity, or deletionPolicy to Retain to leave them";
+        return Plan { problems: vec![Problem::whole(Reason::Suspended, message)], ..kept };
+    }
+    let (Ok(identity), Ok(zones)) = (&observed.identity, &observed.zones) else { return kept };
+    let ownership = identity.as_ref().map(|identity| subject.owner.judge(&identity.tags));
+    let ours = matches!(ownership, Some(Ownership::Ours { .. }));
+    let mut batches = Batches::default();
+    let mut left = Vec::new();
+    let mut unread = false;
+    for (zone, record) in candidates(subject, identity.as_ref().filter(|_| ours), zones) {
+        match observed.records.get(&zone) {
+            Some(Ok(around)) => {
+                let changes = verdict::removal(&record.name, &record.record_type, &record.value, around);
+                // Several candidates may stand for one set: it can be changed only once in a batch.
+                if !changes.is_empty() && !left.contains(&(record.name.clone(), record.record_type.clone())) {
+                    left.push((record.name, record.record_type));
+                    batches.add(&zone, changes);
+                }
+            }
+            Some(Err(error)) if error.kind == ErrorKind::NotFound => {}
+            Some(Err(_)) => unread = true,
+            // Outside of what may be read now: nothing was ever written there by this operator's leave.
+            None => {}
+        }
+    }
+    let mut changes: Vec<Change> = batches.into_changes().collect();
+    if unread {
+        return Plan { changes, ..kept };
+    }
+    if ownership == Some(Ownership::Ours { adopted: false }) {
+        changes.push(Change::DeleteIdentity);
+    }
+    let gone = changes.is_empty();
+    Plan { changes, gone, ..kept }
+}
+
+/// The records that may be ours: those of the ledger, and those that the identity's tag claims, with every value that we
+/// may have written last.
+fn candidates(subject: &Subject<'_>, identity: Option<&Identity>, zones: &[HostedZone]) -> Vec<(ZoneId, WantedRecord)> {
+    let domain = subject.domain();
+    let entries: Vec<&RecordStatus> = ledger::entries(subject.status, &domain).filter(|entry| entry.ours).collect();
+    let of_ledger = entries.iter().map(|entry| {
+        let (name, record_type) = ledger::place(entry);
+        let record =
+            WantedRecord { purpose: entry.purpose, name, record_type, value: entry.value.clone(), ttl: entry.ttl };
+        (ZoneId(entry.hosted_zone_id.clone()), record)
+    });
+    let dmarc = subject
+        .spec
+        .dmarc_policy
+        .iter()
+        .flat_map(|policy| policy.stages.iter().map(|stage| dmarc_record(subject, policy, stage)));
+    let of_spec = identity.into_iter().flat_map(|identity| dkim_records(subject, &identity.dkim));
+    let of_spec = of_spec.chain(mail_from_records(subject)).chain(dmarc).filter_map(|record| {
+        let zone = super::records::zone_of(subject, zones, &record).ok()?;
+        let in_ledger = entries.iter().any(|entry| ledger::is_for(entry, &record, &zone.id));
+        let in_tag = identity.is_some_and(|identity| claims::names(&identity.tags, record.purpose, subject));
+        (in_ledger || in_tag).then(|| (zone.id.clone(), record))
+    });
+    of_ledger.chain(of_spec).collect()
+}

@@ -1,0 +1,329 @@
+//! Step four: turn success or failure alike into the status, the events, and the time of the next look. Pure.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`conditions`] | what is true, and the words for it |
+//! | [`events`] | what happened |
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::apply::Applied;
+use super::observe::Observed;
+use super::plan::{Change, Plan};
+use super::schedule;
+use super::subject::Subject;
+use super::verdict::Verdict;
+use crate::api::SesDomainStatus;
+use crate::api::status::{
+    DkimState, DmarcState, HostedZoneStatus, IdentityStatus, MailFromState, PendingChange, RecordStatus,
+};
+use crate::cloud::{CloudError, ErrorKind};
+use crate::dns::RecordChange;
+use crate::ses::ownership::{ADOPTED, Ownership};
+use crate::ses::{Identity, IdentityChange, VerificationStatus};
+
+pub mod conditions;
+pub mod events;
+
+pub use events::Event;
+
+/// What a reconcile came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// The whole status.
+    pub status: SesDomainStatus,
+    /// What happened.
+    pub events: Vec<Event>,
+    /// When to look again.
+    pub next: Next,
+    /// The failure of this pass, if there was one.
+    pub failure: Option<CloudError>,
+    /// Deletion only: the finalizer may go.
+    pub gone: bool,
+}
+
+/// When to look again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// At once: this pass changed what the next one decides by.
+    Now,
+    /// At this time.
+    At(Timestamp),
+    /// After a failure: later each time, by the kind of the failure.
+    Retry(ErrorKind),
+}
+
+/// The status that is written before the changes are made: it claims their records.
+pub fn write_ahead(subject: &Subject<'_>, observed: &Observed, plan: &Plan, now: Timestamp) -> SesDomainStatus {
+    report(subject, observed, plan, &Applied::default(), now).status
+}
+
+/// What the reconcile came to.
+pub fn report(subject: &Subject<'_>, observed: &Observed, plan: &Plan, applied: &Applied, now: Timestamp) -> Report {
+    let failure = applied.failure.clone().or_else(|| observed.failure().cloned());
+    let mut status = facts(subject, observed, plan, applied, now);
+    status.conditions = conditions::conditions(subject, observed, plan, applied, &status, now);
+    let events = events::events(subject, plan, applied, &status);
+    let next = next(plan, applied, failure.as_ref(), &status, now);
+    Report { status, events, next, failure, gone: plan.gone }
+}
+
+fn next(
+    plan: &Plan,
+    applied: &Applied,
+    failure: Option<&CloudError>,
+    status: &SesDomainStatus,
+    now: Timestamp,
+) -> Next {
+    if let Some(failure) = failure {
+        return Next::Retry(failure.kind);
+    }
+    let again = applied.made.iter().any(|change| match change {
+        Change::CreateIdentity(_) | Change::DeleteIdentity => true,
+        Change::ChangeIdentity { change, .. } => {
+            matches!(change, IdentityChange::Tag(_) | IdentityChange::DkimKey(_) | IdentityChange::MailFrom(None))
+        }
+        Change::ChangeRecords { .. } => false,
+    });
+    if again || (plan.changes.is_empty() && plan.gone) {
+        return Next::Now;
+    }
+    let changes = status.pending_changes.iter().map(|change| schedule::next_change_poll(change.since.0, now));
+    let poll = schedule::next_poll(status, now);
+    let served =
+        status.records.iter().filter(|entry| entry.ours && !entry.published && status.pending_changes.is_empty()).map(
+            |entry| (entry.since.0 + jiff::SignedDuration::from_secs(61)).max(now + jiff::SignedDuration::from_secs(1)),
+        );
+    let stage = status.dmarc.as_ref().and_then(|dmarc| dmarc.until.as_ref()).map(|until| until.0);
+    let stalled = (!plan.problems.is_empty()).then_some(now + schedule::STALLED);
+    let settled = now + schedule::SETTLED;
+    let earliest =
+        changes.chain(poll).chain(served).chain(stage.filter(|end| *end > now)).chain(stalled).chain([settled]).min();
+    Next::At(earliest.unwrap_or(settled))
+}
+
+/// Everything of the status but the conditions.
+fn facts(
+    subject: &Subject<'_>,
+    observed: &Observed,
+    plan: &Plan,
+    applied: &Applied,
+    now: Timestamp,
+) -> SesDomainStatus {
+    let before = subject.status;
+    let found = observed.identity.as_ref().ok().and_then(Option::as_ref);
+    let known = observed.identity.is_ok();
+    let time = Time(now);
+    let pending = pending(observed, applied, &time);
+    let records = records(subject, plan, applied, &time);
+    let mut zones: Vec<HostedZoneStatus> = observed.zones.as_ref().map_or_else(
+        |_| before.hosted_zones.clone(),
+        |zones| {
+            let used = zones.iter().filter(|zone| plan.findings.iter().any(|finding| finding.zone == zone.id));
+            used.map(|zone| HostedZoneStatus { name: zone.name.to_string(), id: zone.id.to_string() }).collect()
+        },
+    );
+    // The domain's own zone first: the printer column shows it.
+    zones.sort_by_key(|zone| (zone.name.len(), zone.clone()));
+    SesDomainStatus {
+        observed_generation: Some(subject.generation),
+        conditions: Vec::new(),
+        account: Some(subject.settings.account.clone()),
+        region: Some(subject.region().as_str().to_owned()),
+        identity: if known { identity(subject, found, applied, &time) } else { before.identity.clone() },
+        hosted_zones: zones,
+        dkim: if known { found.map(|found| dkim(subject, found, applied, &time)) } else { before.dkim.clone() },
+        mail_from: if known { mail_from(subject, found, applied, &time) } else { before.mail_from.clone() },
+        dmarc: dmarc(subject, plan, &pending, &time),
+        records,
+        pending_changes: pending,
+        last_handled_reconcile_at: subject.reconcile_requested.map(str::to_owned),
+    }
+}
+
+fn pending(observed: &Observed, applied: &Applied, now: &Time) -> Vec<PendingChange> {
+    let accepted = applied.accepted.iter().map(|(zone, id)| PendingChange {
+        id: id.clone(),
+        hosted_zone_id: zone.to_string(),
+        since: now.clone(),
+    });
+    observed.pending.iter().cloned().chain(accepted).collect()
+}
+
+/// The ledger after the changes: a value is written down as ours only once it was accepted.
+fn records(subject: &Subject<'_>, plan: &Plan, applied: &Applied, now: &Time) -> Vec<RecordStatus> {
+    let written = |entry: &RecordStatus| {
+        applied.made.iter().any(|change| match change {
+            Change::ChangeRecords { zone, changes } => {
+                zone.0 == entry.hosted_zone_id
+                    && changes.iter().any(|change| {
+                        matches!(change, RecordChange::Create(set) if super::ledger::place(entry) == (set.name.clone(), set.record_type.clone()))
+                    })
+            }
+            Change::CreateIdentity(_) | Change::ChangeIdentity { .. } | Change::DeleteIdentity => false,
+        })
+    };
+    let mut records: Vec<RecordStatus> = plan
+        .ledger
+        .iter()
+        .map(|entry| {
+            let finding =
+                plan.findings.iter().find(|finding| super::ledger::is_for(entry, &finding.wanted, &finding.zone));
+            let mut entry = entry.clone();
+            match finding {
+                Some(finding) if written(&entry) => {
+                    entry.value.clone_from(&finding.wanted.value);
+                    entry.ttl = finding.wanted.ttl;
+                    entry.published = false;
+                    entry.since = now.clone();
+                }
+                Some(finding) if finding.in_sync => {
+                    entry.published = true;
+                    entry.value.clone_from(&finding.wanted.value);
+                }
+                Some(finding) if finding.verdict == Verdict::Right => entry.value.clone_from(&finding.wanted.value),
+                Some(_) | None => {}
+            }
+            // A repair counts once it was made.
+            if let Some(before) = subject.status.records.iter().find(|before| same_place(before, &entry))
+                && !written(&entry)
+            {
+                entry.put_back.retain(|at| before.put_back.contains(at));
+            }
+            entry
+        })
+        .collect();
+    records.sort_by(|one, other| {
+        (one.purpose, &one.name, &one.record_type).cmp(&(other.purpose, &other.name, &other.record_type))
+    });
+    records
+}
+
+fn same_place(one: &RecordStatus, other: &RecordStatus) -> bool {
+    (one.purpose, &one.name, &one.record_type, &one.hosted_zone_id)
+        == (other.purpose, &other.name, &other.record_type, &other.hosted_zone_id)
+}
+
+fn identity(subject: &Subject<'_>, found: Option<&Identity>, applied: &Applied, now: &Time) -> Option<IdentityStatus> {
+    let before = subject.status.identity.clone();
+    let created = applied.made.iter().any(|change| matches!(change, Change::CreateIdentity(_)));
+    let ownership = found.map(|found| subject.owner.judge(&found.tags));
+    let adopted = match ownership {
+        Some(Ownership::Ours { adopted }) => adopted,
+        Some(Ownership::Unclaimed | Ownership::Others(_)) => return None,
+        None if created => false,
+        // It is gone: whether it was ours decides whether it is made again.
+        None => return before.filter(|_| !subject.deleting),
+    };
+    let mut put_back: Vec<Time> = before.map(|before| before.put_back).unwrap_or_default();
+    put_back.retain(|at| at.0 + super::plan::records::CONTENTION > now.0);
+    if applied.made.iter().any(|change| matches!(change, Change::ChangeIdentity { puts_back: true, .. })) {
+        put_back.push(now.clone());
+    }
+    Some(IdentityStatus {
+        arn: subject.key().arn(&subject.settings.account),
+        adopted: adopted || found.is_some_and(|found| found.tags.contains_key(ADOPTED)),
+        tags: subject.spec.tags.keys().cloned().collect(),
+        configuration_set_name: subject.spec.configuration_set_name.clone(),
+        manages_feedback_forwarding: subject.spec.feedback_forwarding.is_some(),
+        put_back,
+    })
+}
+
+fn dkim(subject: &Subject<'_>, found: &Identity, applied: &Applied, now: &Time) -> DkimState {
+    let before = subject.status.dkim.as_ref();
+    let word = found.dkim.status.to_string();
+    let same = before.filter(|before| before.status == word);
+    let restarted = applied
+        .made
+        .iter()
+        .any(|change| matches!(change, Change::ChangeIdentity { change: IdentityChange::DkimKey(_), .. }));
+    let succeeded = found.dkim.status == VerificationStatus::Success;
+    DkimState {
+        since: same.map_or_else(|| now.clone(), |before| before.since.clone()),
+        restarted_at: restarted
+            .then(|| now.clone())
+            .or_else(|| before.and_then(|before| before.restarted_at.clone()).filter(|_| !succeeded)),
+        tokens: found.dkim.tokens.clone(),
+        status: word,
+    }
+}
+
+/// MAIL FROM as it will be seen next: a put that was just made begins to wait now.
+fn mail_from(subject: &Subject<'_>, found: Option<&Identity>, applied: &Applied, now: &Time) -> Option<MailFromState> {
+    let before = subject.status.mail_from.as_ref();
+    let current = found.and_then(|found| found.mail_from.as_ref());
+    let put = applied.made.iter().rev().find_map(|change| match change {
+        Change::ChangeIdentity { change: IdentityChange::MailFrom(put), .. } => Some(put),
+        Change::ChangeIdentity { .. }
+        | Change::CreateIdentity(_)
+        | Change::ChangeRecords { .. }
+        | Change::DeleteIdentity => None,
+    });
+    let was_failed = current.is_some_and(|current| current.status == VerificationStatus::Failed);
+    let (domain, status, behavior) = match (put, current) {
+        // Cleared for a restart: remembered, so that the next put is known for what it is.
+        (Some(None), _) if was_failed => {
+            return before.map(|before| MailFromState { restarted_at: Some(now.clone()), ..before.clone() });
+        }
+        (Some(None), _) => return None,
+        (Some(Some((domain, behavior))), current) => {
+            let goes_on = current.filter(|current| &current.domain == domain && !was_failed);
+            (domain.clone(), goes_on.map_or(VerificationStatus::Pending, |current| current.status), *behavior)
+        }
+        (None, Some(current)) => (current.domain.clone(), current.status, current.behavior),
+        (None, None) => {
+            return before.filter(|before| before.restarted_at.is_some() && subject.mail_from().is_some()).cloned();
+        }
+    };
+    let before = before.filter(|before| before.domain == domain.as_str());
+    let same = before.filter(|before| before.status == status.to_string());
+    let restarted = put.is_some() && was_failed;
+    let succeeded = status == VerificationStatus::Success;
+    Some(MailFromState {
+        since: same.map_or_else(|| now.clone(), |before| before.since.clone()),
+        restarted_at: restarted
+            .then(|| now.clone())
+            .or_else(|| before.and_then(|before| before.restarted_at.clone()).filter(|_| !succeeded)),
+        domain: domain.to_string(),
+        status: status.to_string(),
+        mx_failure_behavior: behavior,
+    })
+}
+
+/// The stage as it stands after this pass: it begins when its record is served.
+fn dmarc(subject: &Subject<'_>, plan: &Plan, pending: &[PendingChange], now: &Time) -> Option<DmarcState> {
+    let before = subject.status.dmarc.as_ref();
+    subject.spec.dmarc_policy.as_ref()?;
+    let Some(standing) = &plan.dmarc else { return before.cloned() };
+    let stage = standing.stage.clone()?;
+    let finding =
+        plan.findings.iter().find(|finding| finding.wanted.purpose == crate::api::status::RecordPurpose::Dmarc);
+    let served = finding.is_some_and(|finding| {
+        finding.in_sync && !pending.iter().any(|change| change.hosted_zone_id == finding.zone.0)
+    });
+    // A stage whose record can't be written is not entered.
+    let entered =
+        finding.is_some_and(|finding| !matches!(finding.verdict, Verdict::Foreign(_) | Verdict::Obstructed(_)));
+    if !entered {
+        return before.cloned();
+    }
+    let same = before.filter(|before| before.stage == stage);
+    let since = same.and_then(|before| before.since.clone()).or_else(|| served.then(|| now.clone()));
+    let until = end(subject, &stage, since.as_ref());
+    Some(DmarcState { stage, since, until })
+}
+
+/// The earliest end of a stage that began at `since`, where another one follows by itself.
+fn end(subject: &Subject<'_>, stage: &str, since: Option<&Time>) -> Option<Time> {
+    use crate::api::spec::Advancement;
+    let policy = subject.spec.dmarc_policy.as_ref()?;
+    if policy.active_stage.is_some() || policy.advancement == Advancement::Manual {
+        return None;
+    }
+    let (last, others) = policy.stages.split_last()?;
+    let stage = others.iter().find(|other| other.name == stage && other.name != last.name)?;
+    let duration = crate::dmarc::stages::parse_duration(stage.min_duration.as_deref()?)?;
+    since?.0.checked_add(duration).ok().map(Time)
+}

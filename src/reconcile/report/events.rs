@@ -1,0 +1,200 @@
+//! What happened, for `kubectl describe`. Pure.
+
+use crate::api::status::RecordPurpose;
+use crate::api::{ConditionType, SesDomainStatus};
+use crate::dns::RecordChange;
+use crate::reconcile::apply::Applied;
+use crate::reconcile::plan::{Change, Finding, Plan};
+use crate::reconcile::subject::Subject;
+use crate::reconcile::verdict::Verdict;
+use crate::ses::IdentityChange;
+use crate::ses::ownership::ADOPTED;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// True for what a person should look at.
+    pub warning: bool,
+    /// What happened, in one word.
+    pub reason: String,
+    /// What was done about it, in one word.
+    pub action: &'static str,
+    /// What happened, in a sentence.
+    pub note: String,
+}
+
+impl Event {
+    fn normal(reason: impl Into<String>, action: &'static str, note: impl Into<String>) -> Self {
+        Self { warning: false, reason: reason.into(), action, note: note.into() }
+    }
+
+    fn warning(reason: impl Into<String>, action: &'static str, note: impl Into<String>) -> Self {
+        Self { warning: true, ..Self::normal(reason, action, note) }
+    }
+}
+
+/// The events of a pass: what it did, and which conditions turned.
+pub(super) fn events(subject: &Subject<'_>, plan: &Plan, applied: &Applied, after: &SesDomainStatus) -> Vec<Event> {
+    let mut events: Vec<Event> = applied.made.iter().flat_map(|change| done(subject, plan, change)).collect();
+    if let Some(record) = &plan.released_dmarc {
+        let name = crate::reconcile::desired::dmarc_name(&subject.domain());
+        events.push(Event::warning(
+            "DmarcReleased",
+            "Release",
+            format!("spec.dmarcPolicy was removed: {name} \"{record}\" stays as it is, and is no longer managed"),
+        ));
+    }
+    events.extend(stage(subject, after));
+    events.extend(turns(subject, after));
+    events
+}
+
+fn done(subject: &Subject<'_>, plan: &Plan, change: &Change) -> Vec<Event> {
+    let domain = subject.domain();
+    match change {
+        Change::CreateIdentity(_) => {
+            vec![Event::normal(
+                "IdentityCreated",
+                "Create",
+                format!("created the SES identity {domain} in {}", subject.region()),
+            )]
+        }
+        Change::DeleteIdentity => {
+            vec![Event::normal("IdentityDeleted", "Delete", format!("deleted the SES identity {domain}"))]
+        }
+        Change::ChangeIdentity { change, puts_back } => {
+            identity(&domain.to_string(), change, *puts_back).into_iter().collect()
+        }
+        Change::ChangeRecords { zone, changes } => {
+            let findings: Vec<&Finding> = plan.findings.iter().filter(|finding| &finding.zone == zone).collect();
+            let mut events: Vec<Event> = findings.iter().filter_map(|finding| replaced(finding)).collect();
+            let created = changes.iter().filter(|change| matches!(change, RecordChange::Create(_))).count();
+            let note = if subject.deleting {
+                format!(
+                    "removed {} of our records from the hosted zone {zone}: {}",
+                    changes.len() - created,
+                    names(changes)
+                )
+            } else {
+                format!("wrote records to the hosted zone {zone}: {}", names(changes))
+            };
+            if events.is_empty() {
+                events.push(Event::normal(
+                    if subject.deleting { "RecordsRemoved" } else { "RecordsWritten" },
+                    "ChangeRecords",
+                    note,
+                ));
+            }
+            events
+        }
+    }
+}
+
+fn names(changes: &[RecordChange]) -> String {
+    let mut names: Vec<String> = changes
+        .iter()
+        .map(|change| {
+            let (RecordChange::Create(set) | RecordChange::Delete(set)) = change;
+            format!("{} {}", set.name, set.record_type)
+        })
+        .collect();
+    names.dedup();
+    names.join(", ")
+}
+
+fn replaced(finding: &Finding) -> Option<Event> {
+    let record = format!("{} {}", finding.wanted.name, finding.wanted.record_type);
+    match &finding.verdict {
+        Verdict::Drifted(None) => Some(Event::warning(
+            "RecordPutBack",
+            "Repair",
+            format!("{record} was removed behind our back and is put back"),
+        )),
+        Verdict::Drifted(Some(found)) => Some(Event::warning(
+            "RecordPutBack",
+            "Repair",
+            format!(
+                "{record} was changed behind our back to \"{found}\", and \"{}\" is put back",
+                finding.wanted.value
+            ),
+        )),
+        Verdict::Foreign(found) => Some(Event::warning(
+            "RecordOverwritten",
+            "Overwrite",
+            format!("{record} held \"{found}\", and was replaced as spec.dns.onConflict asks"),
+        )),
+        Verdict::Right | Verdict::Missing | Verdict::Outdated | Verdict::Obstructed(_) => None,
+    }
+}
+
+fn identity(domain: &str, change: &IdentityChange, puts_back: bool) -> Option<Event> {
+    if puts_back {
+        let what = match change {
+            IdentityChange::MailFrom(_) => "the MAIL FROM settings",
+            IdentityChange::FeedbackForwarding(_) => "feedback forwarding",
+            IdentityChange::ConfigurationSet(_) => "the configuration set",
+            IdentityChange::DkimKey(_) => "the DKIM key",
+            IdentityChange::Tag(_) | IdentityChange::Untag(_) => "tags",
+        };
+        return Some(Event::warning(
+            "IdentityPutBack",
+            "Repair",
+            format!("{what} of the SES identity {domain} had been changed behind our back and were put back"),
+        ));
+    }
+    match change {
+        IdentityChange::DkimKey(_) => Some(Event::normal(
+            "VerificationRestarted",
+            "Restart",
+            format!("asked SES to look for the DKIM records of {domain} again"),
+        )),
+        IdentityChange::Tag(tags) if tags.contains_key(ADOPTED) => Some(Event::normal(
+            "IdentityAdopted",
+            "Adopt",
+            format!("adopted the SES identity {domain}: it stays when this resource is deleted"),
+        )),
+        IdentityChange::MailFrom(_)
+        | IdentityChange::FeedbackForwarding(_)
+        | IdentityChange::ConfigurationSet(_)
+        | IdentityChange::Tag(_)
+        | IdentityChange::Untag(_) => None,
+    }
+}
+
+/// A stage that follows another. The first one is part of becoming Ready.
+fn stage(subject: &Subject<'_>, after: &SesDomainStatus) -> Option<Event> {
+    let (before, after) = (subject.status.dmarc.as_ref()?, after.dmarc.as_ref()?);
+    (before.stage != after.stage).then(|| {
+        let record = subject.status.records.iter().find(|entry| entry.purpose == RecordPurpose::Dmarc);
+        let record = record.map(|entry| format!(" (until now \"{}\")", entry.value)).unwrap_or_default();
+        Event::normal(
+            "DmarcStage",
+            "Advance",
+            format!("the DMARC stage {} follows {}{record}", after.stage, before.stage),
+        )
+    })
+}
+
+/// The conditions that turned since the last status.
+fn turns(subject: &Subject<'_>, after: &SesDomainStatus) -> Vec<Event> {
+    let told =
+        [ConditionType::Ready, ConditionType::DkimVerified, ConditionType::MailFromVerified, ConditionType::Stalled];
+    let mut events = Vec::new();
+    for about in told {
+        let name = about.to_string();
+        let before = subject.status.conditions.iter().find(|condition| condition.type_ == name);
+        let Some(now) = after.conditions.iter().find(|condition| condition.type_ == name) else { continue };
+        let was_true = before.is_some_and(|before| before.status == "True");
+        let is_true = now.status == "True";
+        if about == ConditionType::Stalled {
+            if before.is_none_or(|before| before.reason != now.reason) {
+                events.push(Event::warning(now.reason.clone(), "Stall", now.message.clone()));
+            }
+        } else if is_true && !was_true {
+            events.push(Event::normal(name, "Verify", now.message.clone()));
+        } else if was_true && now.status == "False" && about != ConditionType::Ready {
+            events.push(Event::warning(now.reason.clone(), "Verify", now.message.clone()));
+        }
+    }
+    events
+}

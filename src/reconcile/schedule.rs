@@ -1,0 +1,138 @@
+//! When to look again, and how old an answer may be by then.
+//!
+//! Both come from the same due points, derived from the status and the time, so that nothing has to be remembered: a
+//! restarted operator keeps the rhythm.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::subject::Subject;
+use crate::api::SesDomainStatus;
+
+/// How often a settled domain is read anew.
+pub const SETTLED: SignedDuration = SignedDuration::from_mins(30);
+/// How often a domain is looked at that waits for a person.
+pub const STALLED: SignedDuration = SignedDuration::from_mins(2);
+/// How old an answer may be when a write is made from it; compare-and-swap catches the rest.
+pub const FRESH_ENOUGH: SignedDuration = SignedDuration::from_mins(2);
+/// The first look after a verification began; each later one doubles the time since then.
+const FIRST_POLL: SignedDuration = SignedDuration::from_secs(60);
+/// Looks are never further apart than this.
+const LONGEST_POLL: SignedDuration = SignedDuration::from_mins(256);
+/// AWS's own delays end on the second: look just after.
+const SLACK: SignedDuration = SignedDuration::from_secs(1);
+/// Looks at a change: INSYNC comes within 60 seconds as a rule.
+const CHANGE_POLLS: [SignedDuration; 2] = [SignedDuration::from_secs(30), SignedDuration::from_secs(61)];
+
+/// How old each answer may be, as the earliest time at which it may have been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Freshness {
+    /// Of the identity.
+    pub identity: Timestamp,
+    /// Of record sets and hosted zones.
+    pub dns: Timestamp,
+}
+
+/// How old each answer may be in this reconcile.
+pub fn freshness(subject: &Subject<'_>, now: Timestamp) -> Freshness {
+    if subject.is_requested() {
+        return Freshness { identity: now, dns: now };
+    }
+    let stalled = subject.status.conditions.iter().any(|condition| condition.type_ == "Stalled");
+    let recent = now - FRESH_ENOUGH;
+    if subject.is_new_generation() || subject.deleting || stalled {
+        return Freshness { identity: recent, dns: recent };
+    }
+    let settled = now - SETTLED;
+    match waiting_since(subject.status) {
+        Some(since) => Freshness { identity: last_poll(since, now).unwrap_or(settled.min(since)), dns: settled },
+        None => Freshness { identity: settled, dns: settled },
+    }
+}
+
+/// Since when the youngest verification waits that still does. While records are on their way nothing can be found.
+fn waiting_since(status: &SesDomainStatus) -> Option<Timestamp> {
+    let waits = |word: &str| matches!(word, "NotStarted" | "Pending" | "TemporaryFailure" | "Failed");
+    let dkim = status.dkim.iter().filter(|dkim| waits(&dkim.status)).map(|dkim| dkim.since.0);
+    let mail_from =
+        status.mail_from.iter().filter(|mail_from| waits(&mail_from.status)).map(|mail_from| mail_from.since.0);
+    dkim.chain(mail_from).max().filter(|_| status.pending_changes.is_empty())
+}
+
+/// The next look at the identity for what it waits for.
+pub fn next_poll(status: &SesDomainStatus, now: Timestamp) -> Option<Timestamp> {
+    let since = waiting_since(status)?;
+    polls(since).find(|due| *due > now)
+}
+
+/// The last look that was due by now.
+fn last_poll(since: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    polls(since).take_while(|due| *due <= now).last()
+}
+
+/// The looks at what waits since `since`: after 1, 2, 4, 8 … minutes, and never more than [`LONGEST_POLL`] apart.
+fn polls(since: Timestamp) -> impl Iterator<Item = Timestamp> {
+    std::iter::successors(Some(FIRST_POLL), |after| Some(*after + (*after).min(LONGEST_POLL)))
+        .map(move |after| since + after + SLACK)
+}
+
+/// Whether a change that was accepted at `since` is due for a look.
+pub fn change_is_due(since: Timestamp, now: Timestamp) -> bool {
+    now >= since + CHANGE_POLLS[0]
+}
+
+/// The next look at a change that was accepted at `since`.
+pub fn next_change_poll(since: Timestamp, now: Timestamp) -> Timestamp {
+    CHANGE_POLLS.iter().map(|after| since + *after).find(|due| *due > now).unwrap_or(now + CHANGE_POLLS[1])
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    use super::*;
+    use crate::api::status::DkimState;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + seconds).expect("a time")
+    }
+
+    fn pending_since(seconds: i64) -> SesDomainStatus {
+        let dkim = DkimState { status: "Pending".into(), since: Time(at(seconds)), tokens: vec![], restarted_at: None };
+        SesDomainStatus { dkim: Some(dkim), ..SesDomainStatus::default() }
+    }
+
+    /// The looks until a verification of this length is seen to have succeeded.
+    fn polls_for(delay: i64) -> usize {
+        let status = pending_since(0);
+        let looks = std::iter::successors(Some(at(0)), |now| next_poll(&status, *now));
+        1 + looks.skip(1).take_while(|look| *look < at(delay)).count()
+    }
+
+    #[test]
+    fn a_verification_of_any_length_is_seen_with_few_polls() {
+        for (delay, most) in [(60, 1), (15 * 60, 5), (6 * 3600, 10)] {
+            assert_eq!(polls_for(delay), most, "a delay of {delay} s");
+        }
+    }
+
+    #[test]
+    fn nothing_is_polled_while_records_are_on_their_way() {
+        let mut status = pending_since(0);
+        assert_eq!(next_poll(&status, at(0)), Some(at(61)));
+        status.pending_changes.push(crate::api::status::PendingChange {
+            id: "C1".into(),
+            hosted_zone_id: "Z1".into(),
+            since: Time(at(0)),
+        });
+        assert_eq!(next_poll(&status, at(0)), None);
+    }
+
+    #[test]
+    fn a_change_that_is_served_within_a_minute_is_seen_with_two_looks() {
+        assert!(!change_is_due(at(0), at(29)));
+        assert!(change_is_due(at(0), at(30)));
+        assert_eq!(next_change_poll(at(0), at(0)), at(30));
+        assert_eq!(next_change_poll(at(0), at(30)), at(61));
+        assert_eq!(next_change_poll(at(0), at(200)), at(261));
+    }
+}

@@ -1,0 +1,95 @@
+//! What a reconcile is told, apart from what it reads.
+
+use crate::api::{SesDomainSpec, SesDomainStatus};
+use crate::cloud::Region;
+use crate::dns::ZoneId;
+use crate::domain_name::DomainName;
+use crate::ses::IdentityKey;
+use crate::ses::ownership::Owner;
+
+/// What holds for every reconcile of this operator.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The AWS account.
+    pub account: String,
+    /// The Region of resources that name none.
+    pub default_region: Region,
+    /// The cluster's ID, as the tags name it.
+    pub cluster_id: String,
+    /// What any resource may ask for.
+    pub filters: Filters,
+}
+
+/// What any resource may ask for. Empty lists allow everything.
+#[derive(Clone, Debug, Default)]
+pub struct Filters {
+    /// Domains, with all below them.
+    pub domains: Vec<DomainName>,
+    /// Domains that are refused, with all below them.
+    pub excluded: Vec<DomainName>,
+    /// Hosted zones.
+    pub zones: Vec<ZoneId>,
+}
+
+impl Filters {
+    /// Whether a resource may ask for this domain.
+    pub fn allow(&self, domain: &DomainName) -> bool {
+        let within = |list: &[DomainName]| list.iter().any(|ancestor| domain.is_within(ancestor));
+        (self.domains.is_empty() || within(&self.domains)) && !within(&self.excluded)
+    }
+}
+
+/// The resource that is reconciled.
+#[derive(Clone, Debug)]
+pub struct Subject<'a> {
+    /// What the user asks for.
+    pub spec: &'a SesDomainSpec,
+    /// What we said last.
+    pub status: &'a SesDomainStatus,
+    /// The spec's generation.
+    pub generation: i64,
+    /// Whether the resource is being deleted.
+    pub deleting: bool,
+    /// The value of the annotation that asks for a reconcile.
+    pub reconcile_requested: Option<&'a str>,
+    /// The resource, as the identity's tags name it.
+    pub owner: Owner,
+    /// Another SesDomain that has this domain, as `namespace/name`.
+    pub holder: Option<String>,
+    /// What holds for every reconcile.
+    pub settings: &'a Settings,
+}
+
+impl Subject<'_> {
+    /// The domain.
+    pub fn domain(&self) -> DomainName {
+        DomainName::new(&self.spec.domain)
+    }
+
+    /// The MAIL FROM domain, if one is asked for.
+    pub fn mail_from(&self) -> Option<DomainName> {
+        self.spec.mail_from_subdomain.as_ref().map(|labels| self.domain().child(labels))
+    }
+
+    /// The Region: the one that was used first, so that a changed default moves nothing.
+    pub fn region(&self) -> Region {
+        let pinned = self.status.region.as_ref().or(self.spec.region.as_ref());
+        pinned.map_or_else(|| self.settings.default_region.clone(), Region::new)
+    }
+
+    /// The identity.
+    pub fn key(&self) -> IdentityKey {
+        IdentityKey { region: self.region(), domain: self.domain() }
+    }
+
+    /// Whether somebody asked for a reconcile that has not been answered.
+    pub fn is_requested(&self) -> bool {
+        self.reconcile_requested.is_some()
+            && self.reconcile_requested != self.status.last_handled_reconcile_at.as_deref()
+    }
+
+    /// Whether the spec has changed since the status was written.
+    pub fn is_new_generation(&self) -> bool {
+        self.status.observed_generation != Some(self.generation)
+    }
+}

@@ -1,0 +1,134 @@
+//! Metrics in OpenMetrics' text format, under `ses_operator_…`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+use crate::api::SesDomain;
+
+/// The labels of an AWS call.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AwsCall {
+    service: &'static str,
+    operation: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reconcile {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByCondition {
+    condition: String,
+    status: String,
+}
+
+/// The series of one domain: they exist only while a condition is not True, so that thousands of settled domains cost none.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Unmet {
+    namespace: String,
+    name: String,
+    condition: String,
+    reason: String,
+}
+
+/// All metrics.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    reconciles: Family<Reconcile, Counter>,
+    durations: Histogram,
+    aws_calls: Family<AwsCall, Counter>,
+    aws_durations: Histogram,
+    domains: Family<ByCondition, Gauge>,
+    unmet: Family<Unmet, Gauge>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("ses_operator");
+        let reconciles = Family::default();
+        let durations = Histogram::new(exponential_buckets(0.001, 4.0, 8));
+        let aws_calls = Family::default();
+        let aws_durations = Histogram::new(exponential_buckets(0.005, 2.5, 9));
+        let domains = Family::default();
+        let unmet = Family::default();
+        registry.register("reconciles", "Reconciles, by outcome", reconciles.clone());
+        registry.register("reconcile_duration_seconds", "How long reconciles took", durations.clone());
+        registry.register("aws_calls", "Calls to AWS, by service, operation and outcome", aws_calls.clone());
+        registry.register("aws_call_duration_seconds", "How long calls to AWS took", aws_durations.clone());
+        registry.register("domains", "SesDomains, by condition and its status", domains.clone());
+        registry.register(
+            "domain_condition_unmet",
+            "1 for each condition of a SesDomain that is not True",
+            unmet.clone(),
+        );
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The operator's build", build);
+        Self { registry: Mutex::new(registry), reconciles, durations, aws_calls, aws_durations, domains, unmet }
+    }
+}
+
+impl Metrics {
+    /// Counts a call to AWS: the service (`ses`, `route53`, `sts`), the operation by AWS's name, the outcome (`ok` or an
+    /// [`ErrorKind`](crate::cloud::ErrorKind)'s label) and how long it took.
+    pub fn aws_call(&self, service: &'static str, operation: &'static str, outcome: &'static str, took: Duration) {
+        self.aws_calls.get_or_create(&AwsCall { service, operation, outcome }).inc();
+        self.aws_durations.observe(took.as_secs_f64());
+    }
+
+    /// Counts a reconcile.
+    pub fn reconcile(&self, outcome: &'static str, took: Duration) {
+        self.reconciles.get_or_create(&Reconcile { outcome }).inc();
+        self.durations.observe(took.as_secs_f64());
+    }
+
+    /// The metrics as text, with the domains as they are now.
+    pub fn render<'a>(&self, domains: impl Iterator<Item = &'a SesDomain>) -> String {
+        self.count(domains);
+        let mut text = String::new();
+        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        if encode(&mut text, &registry).is_err() {
+            let _ = text.write_str("# EOF\n");
+        }
+        text
+    }
+
+    fn count<'a>(&self, domains: impl Iterator<Item = &'a SesDomain>) {
+        let mut counts: BTreeMap<(String, String), i64> = BTreeMap::new();
+        self.domains.clear();
+        self.unmet.clear();
+        for domain in domains {
+            let metadata = &domain.metadata;
+            for condition in domain.status.iter().flat_map(|status| &status.conditions) {
+                *counts.entry((condition.type_.clone(), condition.status.clone())).or_default() += 1;
+                // Reconciling and Stalled are good news when they are not True, and absent then.
+                let is_progress = matches!(condition.type_.as_str(), "Reconciling" | "Stalled");
+                if condition.status != "True" && !is_progress {
+                    let unmet = Unmet {
+                        namespace: metadata.namespace.clone().unwrap_or_default(),
+                        name: metadata.name.clone().unwrap_or_default(),
+                        condition: condition.type_.clone(),
+                        reason: condition.reason.clone(),
+                    };
+                    self.unmet.get_or_create(&unmet).set(1);
+                }
+            }
+        }
+        for ((condition, status), count) in counts {
+            self.domains.get_or_create(&ByCondition { condition, status }).set(count);
+        }
+    }
+}

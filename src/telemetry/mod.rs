@@ -1,0 +1,3 @@
+//! Logs, metrics, probes.
+
+pub mod metrics;
