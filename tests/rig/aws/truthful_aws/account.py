@@ -31,7 +31,7 @@ class Account:
         self.rate_limits = RateLimits()
         self.log = RequestLog()
         self.zones: list = []  # deleted ones too, for the history
-        self.dns = PublicDns(self.zones)
+        self.dns = PublicDns()
         self.changes: dict = {}  # Route 53's change id -> (submitted, public)
         self.identities: dict = {}  # Region -> name -> identity
         self.all_identities: list = []  # deleted ones too

@@ -33,22 +33,29 @@ NOWHERE, NOBODY = Answer("NXDOMAIN"), Answer("SERVFAIL")
 class PublicDns:
     """A resolver over the zones of one account."""
 
-    def __init__(self, zones: list) -> None:
-        self._zones = zones
+    def __init__(self) -> None:
+        self._zones: dict = {}  # name -> zones, oldest first
 
-    def changes(self, name: str, after: float, until: float) -> list:
-        """The times in (after, until] at which the answers at or below a name may have changed."""
-        zones = [z for z in self._zones if not z.private and (is_under(name, z.name) or is_under(z.name, name))]
-        times = {time for zone in zones for time in zone.public_changes()}
-        return sorted(time for time in times if after < time <= until)
+    def add(self, zone: Zone) -> None:
+        """Another zone; deleted ones stay, for the history."""
+        self._zones.setdefault(zone.name, []).append(zone)
+
+    def changes(self, names: list, after: float, until: float) -> list:
+        """The times in (after, until] at which the answers for any of the names may have changed."""
+        zones = {zone.id: zone for name in names for zone in self._on_the_way(name) if not zone.private}
+        times = {time for zone in zones.values() for time in zone.public_changes(after)}
+        return sorted(time for time in times if time <= until)
 
     def resolve(self, name: str, type_: str, at: float) -> Answer:
         """Follows delegations and CNAMEs, as a resolver would."""
         name = canonical(name)
         for _ in range(CHAIN):
-            zone = self._authority(name, at)
+            zones = [zone for zone in self._on_the_way(name) if zone.is_public_at(at)]
+            if not zones:
+                return NOWHERE
+            zone = _authority(zones, name, at)
             if zone is None:
-                return NOBODY if self._delegated_elsewhere(name, at) else NOWHERE
+                return NOBODY
             found = _find(zone, name, at)
             if found is None:
                 return NOWHERE
@@ -60,31 +67,29 @@ class PublicDns:
             name = canonical(record.alias[1] if record.alias else record.values[0])
         return NOBODY
 
-    def _authority(self, name: str, at: float) -> Zone | None:
-        """The zone whose servers a resolver ends up asking; None when it ends up with nobody here."""
-        public = [zone for zone in self._zones if is_under(name, zone.name) and zone.is_public_at(at)]
-        if not public:
-            return None
-        # The registry delegates the top name to the zone that was there first; a second zone of the same name is
-        # answered by nobody, however right its records are.
-        zone = min(public, key=lambda candidate: (candidate.name.count("."), candidate.created))
-        while (cut := _cut(zone, name, at)) is not None:
-            child, servers = cut
-            zone = next((z for z in public if z.name == child and servers & set(z.name_servers)), None)
-            if zone is None:
-                return None
-        return zone
+    def _on_the_way(self, name: str) -> list:
+        """The zones a resolver may pass on its way down to a name, shallowest first."""
+        return [zone for part in reversed((name, *parents(name))) for zone in self._zones.get(part, ())]
 
-    def _delegated_elsewhere(self, name: str, at: float) -> bool:
-        return any(is_under(name, zone.name) and zone.is_public_at(at) for zone in self._zones)
+
+def _authority(zones: list, name: str, at: float) -> Zone | None:
+    """The zone whose servers a resolver ends up asking; None when these are nobody's here."""
+    # The registry delegates the top name to the zone that was there first; a second zone of the same name is answered by
+    # nobody, however right its records are.
+    zone = zones[0]
+    while (cut := _cut(zone, name, at)) is not None:
+        child, servers = cut
+        zone = next((one for one in zones if one.name == child and servers & set(one.name_servers)), None)
+        if zone is None:
+            return None
+    return zone
 
 
 def _cut(zone: Zone, name: str, at: float):
     """The first delegation on the way from the zone's top down to the name: (child's name, its servers)."""
-    records = zone.public_at(at).records
     way = [part for part in (name, *parents(name)) if part != zone.name and is_under(part, zone.name)]
     for part in reversed(way):
-        delegation = records.get((part, "NS", None))
+        delegation = zone.types_at(part, at).get("NS")
         if delegation:
             return part, {canonical(value) for value in delegation.values}
     return None
@@ -92,10 +97,7 @@ def _cut(zone: Zone, name: str, at: float):
 
 def _find(zone: Zone, name: str, at: float):
     """The record sets that answer for a name, by type; None when the name does not exist, wildcards included."""
-    version = zone.public_at(at)
-    if name in version.by_name:
-        return version.by_name[name]
-    if name in version.existing:
-        return {}
-    encloser = next((parent for parent in parents(name) if parent in version.existing), None)
-    return version.by_name.get("*." + encloser) if encloser else None
+    if zone.exists_at(name, at):
+        return zone.types_at(name, at)
+    encloser = next(parent for parent in parents(name) if parent == zone.name or zone.exists_at(parent, at))
+    return zone.types_at("*." + encloser, at) or None

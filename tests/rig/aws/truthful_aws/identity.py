@@ -91,7 +91,7 @@ class Identity:
         settings, dns, config = self.account.settings, self.account.dns, self.config
         self.dkim.evolve(
             lambda at: self.dkim_problem(at) is None,
-            dns.changes(self.name, self.dkim.looked, now),
+            dns.changes(self.dkim_names(), self.dkim.looked, now),
             settings.delay("dkim", self.name),
             now,
         )
@@ -99,19 +99,23 @@ class Identity:
         if mail_from is not None:
             mail_from.evolve(
                 lambda at: self.mail_from_problem(at) is None,
-                dns.changes(config.mail_from, mail_from.looked, now),
+                dns.changes([config.mail_from], mail_from.looked, now),
                 settings.delay("mail_from", config.mail_from),
                 now,
             )
+
+    def dkim_names(self) -> list:
+        """The names that DKIM depends on."""
+        return [f"{label}._domainkey.{self.name}" for label in self.config.tokens]
 
     def dkim_problem(self, at: float) -> Answer | None:
         """The first answer of public DNS that keeps DKIM from being right."""
         config, resolve = self.config, self.account.dns.resolve
         if config.origin == "EXTERNAL":
-            answer = resolve(f"{config.selector}._domainkey.{self.name}", "TXT", at)
+            answer = resolve(self.dkim_names()[0], "TXT", at)
             return None if any("p=" in value for value in answer.values) else answer
-        for token in config.tokens:
-            answer = resolve(f"{token}._domainkey.{self.name}", "CNAME", at)
+        for token, name in zip(config.tokens, self.dkim_names()):
+            answer = resolve(name, "CNAME", at)
             if [canonical(value) for value in answer.values] != [f"{token}.{config.hosted_zone}"]:
                 return answer
         return None

@@ -15,6 +15,8 @@ _CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/\d+/([^/]+)/([^/]+)/aws4_reques
 _OUR_KEY = re.compile(r"A[KS]IA(\d{12})")
 _ROLE = re.compile(r"arn:[a-z-]+:iam::(\d{12}):")
 
+_ZONE_NAME = re.compile(r"<Name>([^<]+)</Name>")
+
 _IDENTITY = r"/v2/email/identities/(?P<EmailIdentity>[^/]+)"
 _SET = r"/v2/email/configuration-sets/(?P<ConfigurationSetName>[^/]+)"
 _API = r"/2013-04-01"
@@ -68,7 +70,7 @@ class AwsRequest:
     @property
     def target(self) -> str | None:
         """The domain, zone or change it is about."""
-        for key in ("EmailIdentity", "Id", "ResourceArn", "dnsname", "ConfigurationSetName", "RoleArn"):
+        for key in ("EmailIdentity", "Id", "ResourceArn", "dnsname", "ConfigurationSetName", "Name", "RoleArn"):
             if self.params.get(key):
                 return str(self.params[key]).rsplit("/", 1)[-1] if key != "RoleArn" else self.params[key]
         return None
@@ -85,7 +87,9 @@ class AwsRequest:
             kind = "change" if self.operation == "GetChange" else "hostedzone"
             return f"arn:aws:route53:::{kind}/{self.target}" if self.params.get("Id") else "*"
         name = self.params.get("EmailIdentity")
-        return f"arn:aws:ses:{self.region}:{self.account}:identity/{name}" if self.service == "ses" and name else "*"
+        if self.service == "ses" and name:
+            return f"arn:aws:ses:{self.region}:{self.account}:identity/{name}"
+        return self.params.get("ResourceArn") or self.params.get("RoleArn") or "*"
 
 
 def understand(method: str, path: str, query: str, authorization: str, body: bytes) -> AwsRequest:
@@ -104,6 +108,8 @@ def understand(method: str, path: str, query: str, authorization: str, body: byt
             params.update({group: unquote(text) for group, text in match.groupdict().items()})
     if service == "ses" and body:
         params.update(_json(body))
+    if operation == "CreateHostedZone":
+        params.update({"Name": name for name in _ZONE_NAME.findall(body.decode(errors="replace"))})
     return AwsRequest(_account(key, params), service, region, operation, params, body)
 
 

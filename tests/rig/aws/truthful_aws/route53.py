@@ -44,6 +44,7 @@ class Route53:
         change, public = self._change(now, "zone", name)
         zone = Zone(zone_id, name, private, comment, reference, now, public)
         self.account.zones.append(zone)
+        self.account.dns.add(zone)
         answer = {
             "HostedZone": zone_element(zone, zone.records),
             "ChangeInfo": change,
@@ -105,9 +106,9 @@ class Route53:
         if type_ and not name:
             raise invalid_input("The input includes a type without a name")
         start = (order(canonical(name)), type_, params.get("identifier") or "") if name else ("", "", "")
-        records = zone.written_at(self.account.clock.now() - self.account.settings["read_lag"])
-        keyed = sorted(((order(r.name), r.type, r.identifier or ""), r) for r in records.values())
-        left = [record for key, record in keyed if key >= start]
+        lag = self.account.settings["read_lag"]
+        records = zone.written_at(self.account.clock.now() - lag) if lag else zone.records.values()
+        left = sorted((record for record in records if record.place >= start), key=lambda record: record.place)
         more = left[size] if len(left) > size else None
         answer = {
             "ResourceRecordSets": {"ResourceRecordSet": [record_element(record) for record in left[:size]]},
@@ -126,7 +127,8 @@ class Route53:
         if faults:
             raise AwsError(400, "InvalidChangeBatch", f"[{', '.join(faults)}]")
         written = sorted(f"{change.action} {change.record}" for change in changes)
-        change, _ = self._change(now, zone.name, *written, publish=lambda public: zone.write(records, now, public))
+        changed = {change.record.key: records.get(change.record.key) for change in changes}
+        change, _ = self._change(now, zone.name, *written, publish=lambda public: zone.write(changed, now, public))
         return answer_xml("ChangeResourceRecordSetsResponse", {"ChangeInfo": change})
 
     def GetChange(self, params: dict, _body: bytes) -> Response:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
-from .names import parents
+from .names import order, parents
 
 SOA_TTL, NS_TTL = 900, 172800
 
 
 @dataclass(frozen=True)
 class RecordSet:
-    """One resource record set; immutable, so that versions of a zone may share it."""
+    """One resource record set; immutable, so that a zone's history can keep it."""
 
     name: str
     type: str
@@ -28,54 +28,34 @@ class RecordSet:
         """What makes two record sets the same one."""
         return self.name, self.type, self.identifier
 
-
-@dataclass(frozen=True)
-class Version:
-    """The records of a zone between two changes."""
-
-    written: float
-    public: float
-    records: dict
-
     @cached_property
-    def by_name(self) -> dict:
-        """The record sets as a resolver looks for them: name, then type."""
-        found: dict = {}
-        for record in self.records.values():
-            found.setdefault(record.name, {}).setdefault(record.type, record)
-        return found
-
-    @cached_property
-    def existing(self) -> set:
-        """All names that exist. One that only has something below it exists too, and so keeps a wildcard away."""
-        names = set(self.by_name)
-        for owner in self.by_name:
-            names.update(parents(owner))
-        return names
+    def place(self) -> tuple:
+        """Where it stands in a listing."""
+        return order(self.name), self.type, self.identifier or ""
 
 
-@dataclass
 class Zone:
-    """A hosted zone. `created` and `deleted` are when the API said so; the public sees both a little later."""
+    """A hosted zone.
 
-    id: str
-    name: str
-    private: bool
-    comment: str
-    caller_reference: str
-    created: float
-    public: float
-    deleted: float | None = None
-    gone: float | None = None
-    versions: list = field(default_factory=list)
+    The history is kept for each record set, not for each version of the zone: a zone may have thousands of sets and see
+    thousands of changes.
+    """
 
-    def __post_init__(self) -> None:
+    def __init__(self, zone_id: str, name: str, private: bool, comment: str, reference: str, now: float, public: float):
+        self.id, self.name, self.private, self.comment, self.caller_reference = zone_id, name, private, comment, reference
+        # When the API said so, and when the public saw it.
+        self.created, self.public = now, public
+        self.deleted: float | None = None
+        self.gone: float | None = None
+        self.records: dict = {}  # as written, public or not yet
+        self._history: dict = {}  # key -> [(written, public, record or None)]
+        self._keys: dict = {}  # name -> the keys it ever had
+        self._below: dict = {}  # name -> the names that ever were below it
+        self._changes: list = []  # when the public saw a change, in order
         soa = f"{self.name_servers[0]}. awsdns-hostmaster.amazon.com. 1 7200 900 1209600 86400"
-        apex = [
-            RecordSet(self.name, "NS", NS_TTL, tuple(server + "." for server in self.name_servers)),
-            RecordSet(self.name, "SOA", SOA_TTL, (soa,)),
-        ]
-        self.versions.append(Version(self.created, self.public, {record.key: record for record in apex}))
+        servers = tuple(server + "." for server in self.name_servers)
+        apex = [RecordSet(name, "NS", NS_TTL, servers), RecordSet(name, "SOA", SOA_TTL, (soa,))]
+        self.write({record.key: record for record in apex}, now, public)
 
     @property
     def name_servers(self) -> list:
@@ -86,19 +66,27 @@ class Zone:
             for i, suffix in enumerate(("com", "net", "org", "co.uk"))
         ]
 
-    @property
-    def records(self) -> dict:
-        """The records as written, public or not yet."""
-        return self.versions[-1].records
+    def write(self, changed: dict, now: float, public: float) -> float:
+        """Writes record sets by their keys, None for a deleted one; answers when the public sees it.
 
-    def write(self, records: dict, now: float, public: float) -> float:
-        """Adds a version; answers when it is public. Changes of one zone never overtake each other."""
-        public = max(public, self.versions[-1].public)
-        self.versions.append(Version(now, public, records))
+        Changes of one zone never overtake each other.
+        """
+        public = max([public, *self._changes[-1:]])
+        self._changes.append(public)
+        for key, record in changed.items():
+            name = key[0]
+            self._history.setdefault(key, []).append((now, public, record))
+            self._keys.setdefault(name, set()).add(key)
+            for parent in parents(name):
+                self._below.setdefault(parent, set()).add(name)
+            if record is None:
+                self.records.pop(key, None)
+            else:
+                self.records[key] = record
         return public
 
     def delete(self, now: float, public: float) -> None:
-        """The zone leaves the API at once and the public DNS when that is in sync."""
+        """The zone leaves the API at once, and the public DNS when that is in sync."""
         self.deleted, self.gone = now, public
 
     def listed_at(self, at: float) -> bool:
@@ -109,16 +97,29 @@ class Zone:
         """Whether name servers answer for it."""
         return not self.private and self.public <= at and (self.gone is None or self.gone > at)
 
-    def written_at(self, at: float) -> dict:
-        """The records a listing that lags would show."""
-        return next((v.records for v in reversed(self.versions) if v.written <= at), {})
+    def written_at(self, at: float) -> list:
+        """The record sets a listing that lags would show."""
+        found = (_latest(history, 0, at) for history in self._history.values())
+        return [record for record in found if record is not None]
 
-    def public_at(self, at: float) -> Version:
-        """What the name servers answered from at that time."""
-        return next((v for v in reversed(self.versions) if v.public <= at), self.versions[0])
+    def types_at(self, name: str, at: float) -> dict:
+        """What the public saw at a name: record sets by type."""
+        found = (_latest(self._history[key], 1, at) for key in sorted(self._keys.get(name, ()), key=str))
+        return {record.type: record for record in found if record is not None}
 
-    def public_changes(self):
-        """The times at which what the public sees of this zone changed."""
-        yield from (version.public for version in self.versions)
-        if self.gone is not None:
+    def exists_at(self, name: str, at: float) -> bool:
+        """Whether the public saw the name at all. One that only has something below it exists too."""
+        return any(self.types_at(one, at) for one in (name, *self._below.get(name, ())))
+
+    def public_changes(self, after: float):
+        """When what the public sees of this zone changed, after a time."""
+        for public in reversed(self._changes):
+            if public <= after:
+                break
+            yield public
+        if self.gone is not None and self.gone > after:
             yield self.gone
+
+
+def _latest(history: list, which: int, at: float):
+    return next((entry[2] for entry in reversed(history) if entry[which] <= at), None)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use aws_sdk_sesv2::types::DkimSigningAttributesOrigin;
+use aws_sdk_sesv2::types::{DkimAttributes, DkimSigningAttributes, DkimSigningAttributesOrigin, DkimSigningKeyLength};
 use ses_operator_rig::aws::{Account, Settings};
 
 use crate::common::{
@@ -156,6 +156,37 @@ async fn delays_are_the_domain_s_own_whatever_the_order() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_longer_key_is_a_rotation_that_keeps_the_tokens() -> Result<()> {
+    let account = swift_account().await?;
+    verified_domain(&account).await?;
+    let before = identity(&account, DOMAIN).await?.dkim_attributes.context("DKIM")?;
+    let keys = DkimSigningAttributes::builder().next_signing_key_length(DkimSigningKeyLength::Rsa1024Bit).build();
+    let put = account.sesv2(REGION).put_email_identity_dkim_signing_attributes().email_identity(DOMAIN);
+    put.signing_attributes_origin(DkimSigningAttributesOrigin::AwsSes).signing_attributes(keys).send().await?;
+    let after = identity(&account, DOMAIN).await?.dkim_attributes.context("DKIM")?;
+    assert_eq!((after.tokens, after.status), (before.tokens, before.status));
+    assert_eq!(after.next_signing_key_length, Some(DkimSigningKeyLength::Rsa1024Bit));
+    assert_eq!(after.current_signing_key_length, before.current_signing_key_length);
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_s_own_key_is_looked_for_at_its_selector() -> Result<()> {
+    let account = swift_account().await?;
+    let zone = account.create_zone(DOMAIN).await?;
+    let keys = DkimSigningAttributes::builder().domain_signing_selector("s1").domain_signing_private_key("c2VjcmV0");
+    let create = account.sesv2(REGION).create_email_identity().email_identity(DOMAIN);
+    create.dkim_signing_attributes(keys.build()).send().await?;
+    account.advance(HOUR).await?;
+    assert_eq!(dkim(&account, DOMAIN).await?, "PENDING");
+    account.write_record(&zone, "s1._domainkey.example.com", "TXT", &["\"p=AAAA\""]).await?;
+    assert_eq!(dkim(&account, DOMAIN).await?, "SUCCESS");
+    let attributes = identity(&account, DOMAIN).await?.dkim_attributes.context("DKIM")?;
+    assert_eq!(attributes.signing_attributes_origin, Some(DkimSigningAttributesOrigin::External));
+    Ok(())
+}
+
 /// Deterministic Easy DKIM: a replica shares the parent's tokens, and so its records.
 #[tokio::test]
 async fn a_replica_shares_its_parent_s_keys_and_is_no_parent_itself() -> Result<()> {
@@ -173,12 +204,8 @@ async fn a_replica_shares_its_parent_s_keys_and_is_no_parent_itself() -> Result<
     Ok(())
 }
 
-async fn replicate(
-    account: &Account,
-    region: &str,
-    origin: DkimSigningAttributesOrigin,
-) -> Result<aws_sdk_sesv2::types::DkimAttributes> {
-    let keys = aws_sdk_sesv2::types::DkimSigningAttributes::builder().domain_signing_attributes_origin(origin).build();
+async fn replicate(account: &Account, region: &str, origin: DkimSigningAttributesOrigin) -> Result<DkimAttributes> {
+    let keys = DkimSigningAttributes::builder().domain_signing_attributes_origin(origin).build();
     let ses = account.sesv2(region);
     ses.create_email_identity().email_identity(DOMAIN).dkim_signing_attributes(keys).send().await?;
     let identity = ses.get_email_identity().email_identity(DOMAIN).send().await?;

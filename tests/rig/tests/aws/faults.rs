@@ -1,8 +1,8 @@
 //! Faults hit what they should, in the service's own words.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use ses_operator_rig::aws::{Account, Fault, FaultKind, Service, Settings};
 
 use crate::common::{DOMAIN, REGION, create_identity, identity, refusal, swift_account};
@@ -57,6 +57,19 @@ async fn a_lost_answer_was_done_and_a_dropped_one_was_not() -> Result<()> {
         assert_eq!(code, "", "there was no answer to a {kind:?}");
         assert_eq!(identity(&account, DOMAIN).await.is_ok(), exists, "{kind:?}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_late_answer_is_an_answer() -> Result<()> {
+    let account = swift_account().await?;
+    let late = Duration::from_millis(50);
+    account.fault(Fault::new(Service::Ses, FaultKind::Latency).times(1).lasting(late)).await?;
+    let asked = Instant::now();
+    create_identity(&account, DOMAIN).await?;
+    assert!(asked.elapsed() >= late);
+    let request = account.requests().await?.pop().context("a request")?;
+    assert_eq!((request.status, request.fault.as_deref()), (200, Some("latency")));
     Ok(())
 }
 

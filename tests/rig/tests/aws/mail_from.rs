@@ -4,8 +4,8 @@ use anyhow::{Context, Result};
 use ses_operator_rig::aws::Settings;
 
 use crate::common::{
-    DOMAIN, HOUR, MAIL_FROM, OUR_MX, PATIENCE, REGION, identity, mail_from, put_mail_from, refusal, swift_account,
-    verified_domain,
+    DOMAIN, HOUR, MAIL_FROM, OUR_MX, PATIENCE, REGION, create_identity, identity, mail_from, publish_dkim,
+    put_mail_from, refusal, swift_account, verified_domain,
 };
 
 #[tokio::test]
@@ -108,6 +108,30 @@ async fn ses_refuses_what_makes_no_sense() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn ses_may_want_the_identity_verified_first() -> Result<()> {
+    let account = swift_account().await?;
+    account.settings(Settings::default().mail_from_needs_verified(true)).await?;
+    let zone = account.create_zone(DOMAIN).await?;
+    let tokens = create_identity(&account, DOMAIN).await?;
+    assert!(put_mail_from(&account, "USE_DEFAULT_VALUE").await.is_err());
+    publish_dkim(&account, &zone, DOMAIN, &tokens).await?;
+    put_mail_from(&account, "USE_DEFAULT_VALUE").await
+}
+
+#[tokio::test]
+async fn another_mail_from_domain_starts_anew() -> Result<()> {
+    let account = swift_account().await?;
+    let zone = verified_domain(&account).await?;
+    account.write_record(&zone, MAIL_FROM, "MX", &[OUR_MX]).await?;
+    put_mail_from(&account, "USE_DEFAULT_VALUE").await?;
+    assert_eq!(mail_from(&account, DOMAIN).await?, "SUCCESS");
+    let put = account.sesv2(REGION).put_email_identity_mail_from_attributes().email_identity(DOMAIN);
+    put.mail_from_domain("bounce.example.com").send().await?;
+    assert_eq!(mail_from(&account, DOMAIN).await?, "PENDING");
+    Ok(())
+}
+
 /// The time in which mail is lost: the identity may send, the MX is not right yet, and SES was told to reject.
 #[tokio::test]
 async fn refused_mail_is_counted_from_the_put_to_the_success() -> Result<()> {
@@ -131,7 +155,7 @@ async fn refused_mail_is_counted_from_the_put_to_the_success() -> Result<()> {
 #[tokio::test]
 async fn an_identity_that_may_not_send_refuses_nothing() -> Result<()> {
     let account = swift_account().await?;
-    crate::common::create_identity(&account, DOMAIN).await?;
+    create_identity(&account, DOMAIN).await?;
     put_mail_from(&account, "REJECT_MESSAGE").await?;
     account.advance(PATIENCE).await?;
     assert!(account.refusals().await?.is_empty());
