@@ -10,18 +10,26 @@
 //! | module | holds | knows of |
 //! |---|---|---|
 //! | [`api`] | what users write and read | nothing else |
-//! | [`domain_name`], [`cloud`] | a normalised name; what can go wrong in a cloud | nothing else |
+//! | [`domain_name`], [`cloud`], [`clock`] | a normalised name; what can go wrong in a cloud; where time enters | nothing else |
 //! | [`dns`], [`ses`], [`dmarc`] | one folder for each mechanism: its types, its pure rules, its adapter | `api` |
 //! | [`reconcile`] | the four steps and the driver that names them | `dns`, `ses`, `dmarc` |
-//! | [`clock`] | the one place where time enters | nothing else |
+//! | [`aws`] | how AWS is connected to, and its errors | `cloud` |
+//! | [`leadership`] | who may write, and the Lease that decides it | `kubernetes` |
+//! | [`controller`] | watch, finalizer, status patch, when to look again | `reconcile` |
+//! | [`telemetry`] | logs, metrics, probes | `api` |
+//! | [`cli`], [`mod@run`], [`start_error`], [`kubernetes`] | arguments → clients → controller | all |
 
 pub mod api;
+pub mod cli;
 pub mod clock;
 pub mod cloud;
+pub mod controller;
 pub mod dmarc;
 pub mod dns;
 pub mod domain_name;
+pub mod kubernetes;
 pub mod leadership;
 pub mod reconcile;
 pub mod ses;
+pub mod start_error;
 pub mod telemetry;

@@ -1,3 +1,5 @@
 //! Logs, metrics, probes.
 
+pub mod logs;
 pub mod metrics;
+pub mod server;

@@ -1,5 +1,7 @@
 //! Who may write: a mutation is sent only while the lease outlasts the call's timeout.
 
+pub mod lease;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 

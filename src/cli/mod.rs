@@ -1,0 +1,114 @@
+//! The command line's arguments. Every flag is an environment variable as well: `--log-format` is `SES_OPERATOR_LOG_FORMAT`.
+
+use std::net::SocketAddr;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+pub mod crd;
+
+/// Keeps Amazon SES domain identities passing SPF, DKIM and DMARC.
+#[derive(Debug, Parser)]
+#[command(name = "ses-operator", version, max_term_width = 120)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the operator.
+    Run(Box<RunOptions>),
+    /// Print the CustomResourceDefinition of SesDomain as YAML.
+    Crd,
+}
+
+/// How the operator runs.
+#[derive(Clone, Debug, Args)]
+pub struct RunOptions {
+    /// The AWS Region of SesDomains that name none. Default: as the AWS SDK finds it (AWS_REGION, the profile).
+    #[arg(long, env = "SES_OPERATOR_REGION")]
+    pub region: Option<String>,
+
+    /// Look after the SesDomains of this namespace only. Default: of all.
+    #[arg(long, env = "SES_OPERATOR_NAMESPACE")]
+    pub namespace: Option<String>,
+
+    /// The cluster's name in the tags of identities: an operator of the same cluster ID knows its identities again, in
+    /// a rebuilt cluster too. Default: the UID of the namespace kube-system.
+    #[arg(long, env = "SES_OPERATOR_CLUSTER_ID")]
+    pub cluster_id: Option<String>,
+
+    /// Only domains at or below this one may be asked for (repeatable).
+    #[arg(long, env = "SES_OPERATOR_DOMAIN_FILTER", value_delimiter = ',', value_name = "DOMAIN")]
+    pub domain_filter: Vec<String>,
+
+    /// Domains at or below this one may not be asked for (repeatable).
+    #[arg(long, env = "SES_OPERATOR_EXCLUDE_DOMAIN", value_delimiter = ',', value_name = "DOMAIN")]
+    pub exclude_domain: Vec<String>,
+
+    /// Only hosted zones of this ID are used (repeatable).
+    #[arg(long, env = "SES_OPERATOR_ZONE_FILTER", value_delimiter = ',', value_name = "ZONE_ID")]
+    pub zone_filter: Vec<String>,
+
+    /// Whether replicas elect the one that works. False is for a single replica only.
+    #[arg(long, env = "SES_OPERATOR_LEADER_ELECT", default_value_t = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub leader_elect: bool,
+
+    /// The namespace of the Lease. Default: POD_NAMESPACE, else the one that the client is configured for.
+    #[arg(long, env = "SES_OPERATOR_LEASE_NAMESPACE")]
+    pub lease_namespace: Option<String>,
+
+    /// Where /livez, /readyz and /metrics are served.
+    #[arg(long, env = "SES_OPERATOR_BIND_ADDRESS", default_value = "[::]:8080", value_name = "ADDRESS")]
+    pub bind_address: SocketAddr,
+
+    /// How logs are written.
+    #[arg(long, env = "SES_OPERATOR_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+
+    /// Which logs are written, such as info, debug, or info,ses_operator=debug.
+    #[arg(long, env = "SES_OPERATOR_LOG_LEVEL", default_value = "info", value_name = "FILTER")]
+    pub log_level: String,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(arguments: &[&str]) -> RunOptions {
+        match Cli::parse_from(["ses-operator", "run"].iter().chain(arguments)).command {
+            Command::Run(options) => *options,
+            Command::Crd => panic!("parsed as another command"),
+        }
+    }
+
+    #[test]
+    fn the_arguments_are_well_formed() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn leader_election_is_on_unless_it_is_switched_off() {
+        assert!(run(&[]).leader_elect);
+        assert!(run(&["--leader-elect"]).leader_elect);
+        assert!(!run(&["--leader-elect=false"]).leader_elect);
+    }
+
+    #[test]
+    fn filters_repeat() {
+        let options = run(&["--domain-filter", "a.example", "--domain-filter=b.example,c.example"]);
+        assert_eq!(options.domain_filter, ["a.example", "b.example", "c.example"]);
+    }
+}

@@ -1,0 +1,73 @@
+//! The client of the API server, and its errors in words.
+
+use kube::api::ListParams;
+use kube::{Api, Client, Config};
+
+use crate::api::SesDomain;
+use crate::start_error::StartError;
+
+/// A client as kubectl would make it, or a pod.
+///
+/// # Errors
+/// When there is no cluster to be found.
+pub async fn connect() -> Result<Client, StartError> {
+    let mut config = Config::infer().await.map_err(|_| {
+        StartError::new(
+            "no cluster was found: neither a kubeconfig nor a pod's ServiceAccount; set KUBECONFIG, or run in a pod",
+        )
+    })?;
+    // A kubeconfig's client has been given HTTPS_PROXY and NO_PROXY already; a pod's has not.
+    if config.proxy_url.is_none() {
+        let proxies = hyper_util::client::proxy::matcher::Matcher::from_env();
+        config.proxy_url = proxies.intercept(&config.cluster_url).map(|proxy| proxy.uri().clone());
+    }
+    Client::try_from(config)
+        .map_err(|error| StartError::new(format!("the cluster's configuration can't be used: {error}")))
+}
+
+/// The SesDomains of one namespace, or of all.
+pub fn domains(client: Client, namespace: Option<&str>) -> Api<SesDomain> {
+    match namespace {
+        Some(namespace) => Api::namespaced(client, namespace),
+        None => Api::all(client),
+    }
+}
+
+/// Finds out early whether SesDomains can be listed.
+///
+/// # Errors
+/// When the cluster does not answer, the CRD is not installed, or permission is missing.
+pub async fn check_access(domains: &Api<SesDomain>) -> Result<(), StartError> {
+    match domains.list(&ListParams::default().limit(1)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Err(StartError::new(
+            "the CustomResourceDefinition of SesDomain is not installed: install the chart, or `ses-operator crd | kubectl apply -f -`",
+        )),
+        Err(error) => Err(StartError::new(format!("can't list SesDomains: {}", in_words(&error)))),
+    }
+}
+
+/// What an error of the API server means, in one line.
+pub fn in_words(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if status.code == 403 => {
+            format!("{}; grant the operator's ServiceAccount the chart's RBAC", status.message)
+        }
+        kube::Error::Api(status) if status.code == 401 => {
+            "the API server does not accept the credentials: renew them".to_owned()
+        }
+        kube::Error::Api(status) => format!("the API server answered {} {}", status.code, status.message),
+        other => {
+            let mut words = other.to_string();
+            let mut cause = std::error::Error::source(other);
+            while let Some(deeper) = cause {
+                let deeper_words = deeper.to_string();
+                if !words.contains(&deeper_words) {
+                    words = format!("{words}: {deeper_words}");
+                }
+                cause = deeper.source();
+            }
+            format!("the API server can't be reached ({words}): check the address and the network")
+        }
+    }
+}
