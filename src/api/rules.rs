@@ -16,7 +16,7 @@ fn rule(expression: impl Into<String>, message: &str) -> Rule {
 
 pub(super) fn domain_has_valid_labels() -> Rule {
     rule(
-        format!("self.lowerAscii().matches(r'^({LABEL}\\.)+[a-z0-9][-a-z0-9]{{0,61}}[a-z0-9]\\.?$')"),
+        format!("self.lowerAscii().matches(r'^({LABEL}\\.)+[a-z][-a-z0-9]{{0,61}}[a-z0-9]\\.?$')"),
         "domain must be a host name such as example.com: at least two labels, each of 1 to 63 letters, digits or inner \
          hyphens; write an internationalized name in punycode (xn--...)",
     )
@@ -103,12 +103,11 @@ pub(super) fn stage_names_are_unique() -> Rule {
     )
 }
 
-/// A stage's strength as a number: the policy and its testing mode first, then the percentage.
+/// A stage's strength as a number: the policy and its testing mode first, then the percentage, which says nothing of None.
 fn strength(stage: &str) -> String {
     format!(
-        "(({stage}.policy == 'None' ? 0 : {stage}.policy == 'Quarantine' ? 1000 : 3000) \
-         + ({stage}.policy != 'None' && !(has({stage}.testing) && {stage}.testing) ? 1000 : 0) \
-         + (has({stage}.percent) ? {stage}.percent : 100))"
+        "({stage}.policy == 'None' ? 0 : ({stage}.policy == 'Quarantine' ? 1000 : 3000) \
+         + (has({stage}.testing) && {stage}.testing ? 0 : 1000) + (has({stage}.percent) ? {stage}.percent : 100))"
     )
 }
 

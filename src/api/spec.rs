@@ -67,7 +67,7 @@ pub struct SesDomainSpec {
     /// The AWS Region of the SES identity, such as eu-west-1. Default: the operator's own. It can be added once and
     /// then neither changed nor removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 9, max = 25), regex(pattern = "^[a-z]{2}(-[a-z]+)+-[0-9]$"))]
+    #[schemars(length(min = 9, max = 25), regex(pattern = "^[a-z]{2,5}(-[a-z]+)+-[0-9]{1,2}$"))]
     pub region: Option<String>,
 
     /// The MAIL FROM domain, relative to the domain: `mail` makes it mail.example.com. It must be used for nothing
