@@ -62,6 +62,10 @@ async fn a_follower_hears_of_a_change_at_once() -> Result<()> {
     let url = format!("{}?after={known}&wait=60", account.clock_url());
     let http = reqwest::Client::builder().no_proxy().build()?;
     let follow = tokio::spawn(async move { http.get(url).send().await?.json::<serde_json::Value>().await });
+    // Let it arrive and wait; had it not, it would be answered at once as well.
+    for _ in 0..5 {
+        account.clock().await?;
+    }
     let changed = account.advance(HOUR).await?;
     let heard = tokio::time::timeout(Duration::from_secs(30), follow).await???;
     assert_eq!(heard["version"], changed.version);

@@ -30,6 +30,23 @@ async fn only_one_mx_of_priority_10_of_the_identity_s_region_is_right() -> Resul
 }
 
 #[tokio::test]
+async fn each_region_wants_its_own_feedback_host() -> Result<()> {
+    let account = swift_account().await?;
+    let zone = account.create_zone(DOMAIN).await?;
+    account.write_record(&zone, MAIL_FROM, "MX", &[OUR_MX]).await?;
+    for (region, status) in [(REGION, "SUCCESS"), ("us-east-1", "PENDING")] {
+        let ses = account.sesv2(region);
+        ses.create_email_identity().email_identity(DOMAIN).send().await?;
+        let put = ses.put_email_identity_mail_from_attributes().email_identity(DOMAIN).mail_from_domain(MAIL_FROM);
+        put.send().await?;
+        let read = ses.get_email_identity().email_identity(DOMAIN).send().await?;
+        let attributes = read.mail_from_attributes.context("MAIL FROM attributes")?;
+        assert_eq!(attributes.mail_from_domain_status.as_str(), status, "{region}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_failed_mail_from_stays_so_until_it_is_put_again() -> Result<()> {
     let account = swift_account().await?;
     let zone = verified_domain(&account).await?;
@@ -77,6 +94,7 @@ async fn an_mx_that_vanishes_is_missed_and_may_come_back() -> Result<()> {
     account.advance(HOUR).await?;
     assert_eq!(mail_from(&account, DOMAIN).await?, "SUCCESS");
 
+    account.settings(Settings::default().mail_from(600..=600)).await?;
     put_mail_from(&account, "USE_DEFAULT_VALUE").await?;
     assert_eq!(mail_from(&account, DOMAIN).await?, "SUCCESS", "the same values disturb nothing");
     Ok(())

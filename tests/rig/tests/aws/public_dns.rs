@@ -1,8 +1,10 @@
 //! Who answers for a name, and what.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use aws_sdk_route53::types::HostedZoneConfig;
-use ses_operator_rig::aws::Account;
+use ses_operator_rig::aws::{Account, Settings};
 
 use crate::common::{DOMAIN, account, create_identity, dkim, publish_dkim, swift_account};
 
@@ -58,7 +60,7 @@ async fn of_two_children_of_one_name_the_parent_s_name_servers_tell_which() -> R
 async fn of_two_zones_at_the_top_the_older_counts() -> Result<()> {
     let account = swift_account().await?;
     let older = account.create_zone(DOMAIN).await?;
-    account.advance(std::time::Duration::from_secs(1)).await?;
+    account.advance(Duration::from_secs(1)).await?;
     let newer = account.create_zone(DOMAIN).await?;
     account.write_record(&newer, DOMAIN, "TXT", &["\"newer\""]).await?;
     assert!(account.resolve(DOMAIN, "TXT").await?.values.is_empty());
@@ -122,8 +124,22 @@ async fn the_public_sees_a_change_when_it_is_in_sync() -> Result<()> {
     account.write_record(&zone, DOMAIN, "TXT", &["\"a\""]).await?;
     assert!(account.zone_records(&zone).await?.iter().any(|line| line == "example.com TXT 300 \"a\""));
     assert!(account.resolve(DOMAIN, "TXT").await?.values.is_empty());
-    account.advance(std::time::Duration::from_secs(61)).await?;
+    account.advance(Duration::from_secs(61)).await?;
     assert_eq!(account.resolve(DOMAIN, "TXT").await?.values, ["\"a\""]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn changes_of_a_zone_do_not_overtake_each_other() -> Result<()> {
+    let account = swift_account().await?;
+    let zone = account.create_zone(DOMAIN).await?;
+    account.settings(Settings::default().insync(60..=60)).await?;
+    account.write_record(&zone, DOMAIN, "TXT", &["\"first\""]).await?;
+    account.settings(Settings::default().insync(0..=0)).await?;
+    account.write_record(&zone, DOMAIN, "TXT", &["\"second\""]).await?;
+    assert!(account.resolve(DOMAIN, "TXT").await?.values.is_empty());
+    account.advance(Duration::from_secs(60)).await?;
+    assert_eq!(account.resolve(DOMAIN, "TXT").await?.values, ["\"second\""]);
     Ok(())
 }
 
