@@ -20,6 +20,7 @@
 //! | [`cli`], [`mod@run`], [`start_error`], [`kubernetes`] | arguments → clients → controller | all |
 
 pub mod api;
+pub mod aws;
 pub mod cli;
 pub mod clock;
 pub mod cloud;

@@ -1,1 +1,158 @@
 //! Route 53.
+
+use aws_config::SdkConfig;
+use aws_sdk_route53::Client;
+use aws_sdk_route53::operation::list_resource_record_sets::ListResourceRecordSetsOutput;
+use aws_sdk_route53::types::{ChangeBatch, ChangeInfo, ChangeStatus, RrType};
+
+use self::convert::{record_set, sdk_change};
+use super::{DnsProvider, HostedZone, RecordChange, RecordSet, Subtree, ZoneId};
+use crate::aws::Calls;
+use crate::cloud::{CloudError, ErrorKind};
+use crate::domain_name::DomainName;
+
+mod convert;
+
+/// What Route 53 gives in one page at the most.
+const ZONES_PER_PAGE: i32 = 100;
+const RECORD_SETS_PER_PAGE: i32 = 300;
+/// What people find at a change in the zone's history.
+const COMMENT: &str = "ses-operator";
+
+const LIST_ZONES: &str = "route53:ListHostedZonesByName";
+const LIST_RECORD_SETS: &str = "route53:ListResourceRecordSets";
+const CHANGE: &str = "route53:ChangeResourceRecordSets";
+const GET_CHANGE: &str = "route53:GetChange";
+
+/// The hosted zones of one account. It is one service for all Regions.
+#[derive(Clone, Debug)]
+pub struct Route53 {
+    client: Client,
+    calls: Calls,
+}
+
+/// Where a page begins.
+struct Start {
+    name: String,
+    record_type: Option<RrType>,
+    identifier: Option<String>,
+}
+
+impl Route53 {
+    pub(crate) fn new(sdk: &SdkConfig, calls: Calls) -> Self {
+        Self { client: Client::new(sdk), calls }
+    }
+
+    async fn page(
+        &self,
+        zone: &ZoneId,
+        root: &DomainName,
+        start: Start,
+    ) -> Result<ListResourceRecordSetsOutput, CloudError> {
+        let list = self
+            .client
+            .list_resource_record_sets()
+            .hosted_zone_id(&zone.0)
+            .start_record_name(start.name)
+            .set_start_record_type(start.record_type)
+            .set_start_record_identifier(start.identifier)
+            .max_items(RECORD_SETS_PER_PAGE);
+        self.calls.read(LIST_RECORD_SETS, &in_zone(root, zone), list.send()).await
+    }
+}
+
+impl DnsProvider for Route53 {
+    async fn hosted_zones(&self) -> Result<Vec<HostedZone>, CloudError> {
+        let object = "the account's zones";
+        let mut zones = Vec::new();
+        let (mut name, mut id) = (None, None);
+        loop {
+            let list = self
+                .client
+                .list_hosted_zones_by_name()
+                .set_dns_name(name.take())
+                .set_hosted_zone_id(id.take())
+                .max_items(ZONES_PER_PAGE);
+            let page = self.calls.read(LIST_ZONES, object, list.send()).await?;
+            let public =
+                page.hosted_zones.iter().filter(|zone| !zone.config.as_ref().is_some_and(|it| it.private_zone));
+            zones.extend(public.map(|zone| HostedZone {
+                id: ZoneId(without_path(&zone.id).to_owned()),
+                name: DomainName::new(&zone.name),
+            }));
+            if !page.is_truncated {
+                return Ok(zones);
+            }
+            (name, id) = (page.next_dns_name, page.next_hosted_zone_id);
+            // Half a list must not pass for a whole one, nor the first page come again for ever.
+            if name.is_none() {
+                return Err(cut_off(LIST_ZONES, object));
+            }
+        }
+    }
+
+    async fn subtree(&self, zone: &ZoneId, root: &DomainName) -> Result<Subtree, CloudError> {
+        let start = Start { name: absolute(root), record_type: None, identifier: None };
+        let page = self.page(zone, root, start).await?;
+        // Names are sorted by their labels from the right, so those below a name stand together, the name itself first.
+        let next = page.next_record_name.as_deref().map(DomainName::new);
+        let complete = !page.is_truncated || next.is_some_and(|next| !next.is_within(root));
+        let record_sets = page.resource_record_sets.into_iter().map(record_set);
+        Ok(Subtree { record_sets: record_sets.filter(|set| set.name.is_within(root)).collect(), complete })
+    }
+
+    async fn record_sets(&self, zone: &ZoneId, name: &DomainName) -> Result<Vec<RecordSet>, CloudError> {
+        let mut sets = Vec::new();
+        let mut start = Start { name: absolute(name), record_type: None, identifier: None };
+        loop {
+            let page = self.page(zone, name, start).await?;
+            sets.extend(page.resource_record_sets.into_iter().map(record_set).filter(|set| &set.name == name));
+            if !page.is_truncated {
+                return Ok(sets);
+            }
+            let Some(next) = page.next_record_name else {
+                return Err(cut_off(LIST_RECORD_SETS, &in_zone(name, zone)));
+            };
+            if &DomainName::new(&next) != name {
+                return Ok(sets);
+            }
+            let (record_type, identifier) = (page.next_record_type, page.next_record_identifier);
+            start = Start { name: next, record_type, identifier };
+        }
+    }
+
+    async fn change(&self, zone: &ZoneId, changes: &[RecordChange]) -> Result<String, CloudError> {
+        let changes = changes.iter().map(sdk_change).collect();
+        let batch = ChangeBatch::builder().comment(COMMENT).set_changes(Some(changes)).build();
+        let batch = batch.expect("changes are set");
+        let send = self.client.change_resource_record_sets().hosted_zone_id(&zone.0).change_batch(batch).send();
+        let answer = self.calls.write(CHANGE, &zone.0, send).await?;
+        let change = answer.change_info.ok_or_else(|| cut_off(CHANGE, &zone.0))?;
+        Ok(without_path(&change.id).to_owned())
+    }
+
+    async fn is_in_sync(&self, change_id: &str) -> Result<bool, CloudError> {
+        let answer = self.calls.read(GET_CHANGE, change_id, self.client.get_change().id(change_id).send()).await?;
+        let in_sync = |change: ChangeInfo| change.status == ChangeStatus::Insync;
+        answer.change_info.map(in_sync).ok_or_else(|| cut_off(GET_CHANGE, change_id))
+    }
+}
+
+/// Names go out with the last dot: nothing can take them for relative ones.
+fn absolute(name: &DomainName) -> String {
+    format!("{name}.")
+}
+
+fn in_zone(name: &DomainName, zone: &ZoneId) -> String {
+    format!("{name} in zone {zone}")
+}
+
+/// IDs are answered as `/hostedzone/Z1` and `/change/C1`.
+fn without_path(id: &str) -> &str {
+    id.rsplit_once('/').map_or(id, |(_, id)| id)
+}
+
+fn cut_off(operation: &'static str, object: &str) -> CloudError {
+    let message = "the answer lacks what must be in it".to_owned();
+    CloudError { kind: ErrorKind::Unavailable, operation, object: object.to_owned(), message }
+}
