@@ -19,6 +19,9 @@
 //! | [`telemetry`] | logs, metrics, probes | `api` |
 //! | [`cli`], [`mod@run`], [`start_error`], [`kubernetes`] | arguments → clients → controller | all |
 
+#[cfg(all(feature = "simulated-time", not(debug_assertions)))]
+compile_error!("simulated-time lets the operator be told a false time: it is for tests, and a release is built without it");
+
 pub mod api;
 pub mod aws;
 pub mod cli;
@@ -31,6 +34,7 @@ pub mod domain_name;
 pub mod kubernetes;
 pub mod leadership;
 pub mod reconcile;
+pub mod run;
 pub mod ses;
 pub mod start_error;
 pub mod telemetry;

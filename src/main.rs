@@ -4,11 +4,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use ses_operator::cli::{Cli, Command, crd};
+use ses_operator::run;
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Crd => crd::print(&mut std::io::stdout().lock()),
-        Command::Run(_) => Err(ses_operator::start_error::StartError::new("run lands next")),
+        Command::Run(options) => run::run(*options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
