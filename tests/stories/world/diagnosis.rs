@@ -1,0 +1,59 @@
+//! What a story that failed prints.
+
+use anyhow::{Context, Result, bail};
+use k8s_openapi::api::events::v1::Event;
+use kube::Api;
+use kube::api::ListParams;
+use ses_operator_rig::leash::tail;
+
+use super::World;
+
+impl World {
+    /// The events so far, as `reason: note`.
+    pub(crate) async fn events(&self) -> Result<Vec<String>> {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
+        let told = |event: Event| format!("{}: {}", event.reason.unwrap_or_default(), event.note.unwrap_or_default());
+        Ok(events.list(&ListParams::default()).await?.into_iter().map(told).collect())
+    }
+
+    /// Waits for an event of that reason that says that.
+    pub(crate) async fn event(&mut self, reason: &str, words: &str) -> Result<()> {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
+        self.awaits(&format!("an event {reason} about {words:?}"), async || {
+            let mut seen = Vec::new();
+            for event in events.list(&ListParams::default()).await? {
+                let (found, note) = (event.reason.unwrap_or_default(), event.note.unwrap_or_default());
+                if found == reason && note.contains(words) {
+                    return Ok(());
+                }
+                seen.push(format!("{found}: {note}"));
+            }
+            bail!("{seen:#?}")
+        })
+        .await
+    }
+
+    /// Everything that helps to understand what went wrong.
+    pub(super) async fn diagnosis(&self) -> String {
+        let all = ["-n", &self.namespace, "get", "sesdomains", "-o", "yaml", "--show-managed-fields=false"];
+        let resources = self.plane.kubectl(all).await.unwrap_or_else(|error| format!("{error:#}"));
+        let events = self.events().await.map(|events| events.join("\n  "));
+        let calls = self.account.requests().await.context("the AWS calls");
+        let calls = calls.map(|calls| {
+            let first = calls.len().saturating_sub(120);
+            calls[first..].iter().map(|call| format!("  {call}\n")).collect::<String>()
+        });
+        let records = self.account.zone_records(&self.zone).await.unwrap_or_default();
+        let logs: String = self.logs.iter().map(|log| format!("{}\n\n", tail(log, 150))).collect();
+        format!(
+            "\n===== {}: the resources\n{resources}\n----- what became of the conditions\n{}\n----- events\n  {}\n\
+             ----- the zone\n  {}\n----- AWS calls\n{}\n----- the operator's log\n{logs}\n===== end of {}\n",
+            self.namespace,
+            self.history.tell(0),
+            events.unwrap_or_else(|error| format!("{error:#}")),
+            records.join("\n  "),
+            calls.unwrap_or_else(|error| format!("{error:#}")),
+            self.namespace,
+        )
+    }
+}

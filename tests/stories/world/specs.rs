@@ -1,0 +1,28 @@
+//! What the stories ask for.
+
+use serde_json::{Value, json};
+
+/// Everything, in four lines.
+pub(crate) fn full() -> Value {
+    json!({"mailFromSubdomain": "mail", "mxFailureBehavior": "UseDefaultValue", "dmarcPolicy": walk()})
+}
+
+/// From monitoring to enforcement in sixty days.
+pub(crate) fn walk() -> Value {
+    json!({
+        "aggregateReportUris": ["mailto:dmarc@example.com"],
+        "stages": [
+            {"name": "monitor", "policy": "None", "minDuration": "30d"},
+            {"name": "quarantine", "policy": "Quarantine", "minDuration": "30d"},
+            {"name": "reject", "policy": "Reject"},
+        ],
+    })
+}
+
+/// A spec with these fields besides.
+pub(crate) fn with(mut spec: Value, fields: Value) -> Value {
+    if let (Value::Object(spec), Value::Object(fields)) = (&mut spec, fields) {
+        spec.extend(fields);
+    }
+    spec
+}
