@@ -51,7 +51,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
   verbs: [get, list, watch, patch] # patch: the finalizer
 - apiGroups: [ses-operator.dev]
   resources: [sesdomains/status]
-  verbs: [get, patch]
+  verbs: [patch]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
