@@ -14,7 +14,10 @@ demo: rig ## Show the main job: a SesDomain becomes Ready, is repaired, walks to
 	@SES_OPERATOR_BINARY=$(TARGET)/debug/ses-operator $(TARGET)/debug/demo
 
 .PHONY: test
-test: rig ## Run every test, on a real control plane and an AWS that tells the truth
+test: needs ## Run every test, on a real control plane and an AWS that tells the truth
+	@$(CARGO) build --workspace --locked
+	@cp $(TARGET)/debug/ses-operator $(TARGET)/debug/ses-operator-plain
+	@$(MAKE) --no-print-directory rig
 	@$(CARGO) test $(WORKSPACE)
 
 .PHONY: bench
