@@ -11,7 +11,7 @@ pub mod simulated;
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
     #[cfg(feature = "simulated-time")]
-    simulated: Option<simulated::RigClock>,
+    simulated: Option<simulated::Simulated>,
 }
 
 impl Clock {
@@ -23,14 +23,20 @@ impl Clock {
     /// A clock that follows the test rig's.
     #[cfg(feature = "simulated-time")]
     pub fn following(rig: simulated::RigClock) -> Self {
-        Self { simulated: Some(rig) }
+        Self { simulated: Some(simulated::Simulated::Rig(rig)) }
+    }
+
+    /// A clock that stands until a test moves its hand.
+    #[cfg(feature = "simulated-time")]
+    pub fn moved_by(hand: simulated::Hand) -> Self {
+        Self { simulated: Some(simulated::Simulated::Hand(hand)) }
     }
 
     /// What time it is.
     pub fn now(&self) -> Timestamp {
         #[cfg(feature = "simulated-time")]
-        if let Some(rig) = &self.simulated {
-            return rig.now();
+        if let Some(simulated) = &self.simulated {
+            return simulated.now();
         }
         Timestamp::now()
     }
@@ -38,8 +44,8 @@ impl Clock {
     /// Returns when it is `time` or later.
     pub async fn sleep_until(&self, time: Timestamp) {
         #[cfg(feature = "simulated-time")]
-        if let Some(rig) = &self.simulated {
-            return rig.sleep_until(time).await;
+        if let Some(simulated) = &self.simulated {
+            return simulated.sleep_until(time).await;
         }
         // The wall clock may be set meanwhile, or the machine suspended: look again rather than trust one long timer.
         const LONGEST_TIMER: Duration = Duration::from_secs(60);

@@ -1,5 +1,7 @@
-//! A clock that follows the test rig's, timers too. Only with the cargo feature `simulated-time`.
+//! Clocks that tests move: one follows the test rig's, timers too; the other is moved by hand, for the simulation. Only
+//! with the cargo feature `simulated-time`.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -11,6 +13,54 @@ use tokio::sync::watch;
 pub const CLOCK_URL: &str = "SES_OPERATOR_SIMULATED_CLOCK";
 /// How long one question to the rig waits for a change.
 const LONG_POLL: Duration = Duration::from_secs(20);
+
+/// Where simulated time comes from.
+#[derive(Clone, Debug)]
+pub(super) enum Simulated {
+    Rig(RigClock),
+    Hand(Hand),
+}
+
+impl Simulated {
+    pub(super) fn now(&self) -> Timestamp {
+        match self {
+            Self::Rig(rig) => rig.now(),
+            Self::Hand(hand) => hand.now(),
+        }
+    }
+
+    pub(super) async fn sleep_until(&self, time: Timestamp) {
+        match self {
+            Self::Rig(rig) => rig.sleep_until(time).await,
+            Self::Hand(hand) => {
+                while hand.now() < time {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+}
+
+/// The hand of a clock that stands until it is moved. Clones are the same hand.
+#[derive(Clone, Debug)]
+pub struct Hand(Arc<AtomicI64>);
+
+impl Hand {
+    /// A hand that shows `time`, to the second.
+    pub fn at(time: Timestamp) -> Self {
+        Self(Arc::new(AtomicI64::new(time.as_second())))
+    }
+
+    /// The time that it shows.
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from_second(self.0.load(Ordering::SeqCst)).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Moves it.
+    pub fn move_to(&self, time: Timestamp) {
+        self.0.store(time.as_second(), Ordering::SeqCst);
+    }
+}
 
 /// The rig's clock, as it was told last.
 #[derive(Clone, Debug)]

@@ -1,0 +1,83 @@
+//! Calls that fail, lose their answer, or at which the operator dies.
+
+use jiff::Timestamp;
+use ses_operator::cloud::ErrorKind;
+
+use crate::random::Random;
+
+/// What befalls a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strike {
+    /// It is refused and does nothing.
+    Refuse(ErrorKind),
+    /// It is carried out and its answer is lost.
+    LoseAnswer,
+    /// The operator is killed before it is sent.
+    DieBefore,
+    /// The operator is killed after it was carried out.
+    DieAfter,
+}
+
+/// Which calls are struck.
+#[derive(Debug, Default)]
+pub struct Faults {
+    rules: Vec<Rule>,
+    chance: Option<Chance>,
+}
+
+#[derive(Debug)]
+struct Rule {
+    operation: &'static str,
+    skip: usize,
+    times: usize,
+    strike: Strike,
+}
+
+#[derive(Debug)]
+struct Chance {
+    random: Random,
+    once_in: i64,
+    until: Timestamp,
+}
+
+impl Faults {
+    /// Strikes the next `times` calls of an operation, or of any (`""`), after letting `skip` pass.
+    pub fn add(&mut self, operation: &'static str, skip: usize, times: usize, strike: Strike) {
+        self.rules.push(Rule { operation, skip, times, strike });
+    }
+
+    /// Strikes one call in so many, until then.
+    pub fn at_random(&mut self, random: Random, once_in: i64, until: Timestamp) {
+        self.chance = Some(Chance { random, once_in, until });
+    }
+
+    /// All is well again.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(super) fn strike(&mut self, operation: &str, now: Timestamp) -> Option<Strike> {
+        for rule in &mut self.rules {
+            if !rule.operation.is_empty() && rule.operation != operation {
+                continue;
+            }
+            if rule.skip > 0 {
+                rule.skip -= 1;
+            } else if rule.times > 0 {
+                rule.times -= 1;
+                return Some(rule.strike);
+            }
+        }
+        let chance = self.chance.as_mut().filter(|chance| now < chance.until)?;
+        let strikes = [
+            Strike::Refuse(ErrorKind::Throttled),
+            Strike::Refuse(ErrorKind::Unavailable),
+            Strike::Refuse(ErrorKind::Denied),
+            Strike::LoseAnswer,
+            Strike::LoseAnswer,
+            Strike::DieBefore,
+            Strike::DieAfter,
+        ];
+        chance.random.once_in(chance.once_in).then(|| *chance.random.one_of(&strikes))
+    }
+}

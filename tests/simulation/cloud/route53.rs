@@ -1,0 +1,228 @@
+//! Zones, record sets, changes on their way, and what resolvers see.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use jiff::{SignedDuration, Timestamp};
+use ses_operator::cloud::{CloudError, ErrorKind};
+use ses_operator::dns::{DnsProvider, HostedZone, RecordChange, RecordSet, RecordType, Subtree, ZoneId};
+use ses_operator::domain_name::DomainName;
+
+use super::{Cloud, State, error};
+use crate::random::Random;
+
+type Sets = BTreeMap<(DomainName, RecordType), RecordSet>;
+
+/// A hosted zone.
+#[derive(Debug)]
+pub struct Zone {
+    pub id: ZoneId,
+    pub name: DomainName,
+    /// Whether the world asks this zone, where several have one name.
+    pub delegated: bool,
+    /// What the API says.
+    pub sets: Sets,
+    /// What resolvers see.
+    pub served: Sets,
+    /// What they will see, and from when.
+    arriving: VecDeque<(Timestamp, Sets)>,
+    /// A listing shows so many sets at most.
+    pub page: usize,
+}
+
+/// All zones of the account.
+#[derive(Debug, Default)]
+pub struct Zones {
+    pub zones: Vec<Zone>,
+    changes: BTreeMap<String, Timestamp>,
+}
+
+impl Zones {
+    pub fn add(&mut self, id: &str, name: &str) -> &mut Zone {
+        let id = ZoneId(id.to_owned());
+        let name = DomainName::new(name);
+        let delegated = !self.zones.iter().any(|zone| zone.name == name);
+        let ns = RecordSet::new(name.clone(), RecordType::Ns, 172_800, vec!["ns-1.awsdns-01.org.".to_owned()]);
+        let sets: Sets = [((name.clone(), RecordType::Ns), ns)].into();
+        let served = sets.clone();
+        self.zones.push(Zone { id, name, delegated, sets, served, arriving: VecDeque::new(), page: 300 });
+        self.zones.last_mut().expect("just added")
+    }
+
+    pub fn remove(&mut self, id: &str) {
+        self.zones.retain(|zone| zone.id.0 != id);
+    }
+
+    pub fn zone(&mut self, id: &str) -> &mut Zone {
+        self.zones.iter_mut().find(|zone| zone.id.0 == id).expect("a zone of the story")
+    }
+
+    fn find(&mut self, operation: &'static str, id: &ZoneId) -> Result<&mut Zone, CloudError> {
+        let found = self.zones.iter_mut().find(|zone| &zone.id == id);
+        found.ok_or_else(|| error(ErrorKind::NotFound, operation, id, "no hosted zone of that ID"))
+    }
+
+    /// When the next change reaches resolvers.
+    pub(super) fn next_arrival(&self) -> Option<Timestamp> {
+        self.zones.iter().filter_map(|zone| zone.arriving.front()).map(|(at, _)| *at).min()
+    }
+
+    pub(super) fn arrive(&mut self, now: Timestamp) {
+        for zone in &mut self.zones {
+            while zone.arriving.front().is_some_and(|(at, _)| *at <= now) {
+                zone.served = zone.arriving.pop_front().expect("there is a front").1;
+            }
+        }
+    }
+
+    /// What a resolver answers now.
+    pub fn resolve(&self, name: &DomainName, record_type: &RecordType) -> Vec<String> {
+        let zone = self
+            .zones
+            .iter()
+            .filter(|zone| zone.delegated && name.is_within(&zone.name))
+            .max_by_key(|zone| zone.name.label_count());
+        let set = zone.and_then(|zone| zone.served.get(&(name.clone(), record_type.clone())));
+        set.map(|set| set.values.clone()).unwrap_or_default()
+    }
+}
+
+impl Zone {
+    /// All changes or none.
+    pub fn change(
+        &mut self,
+        changes: &[RecordChange],
+        now: Timestamp,
+        random: &mut Random,
+    ) -> Result<Timestamp, String> {
+        let mut sets = self.sets.clone();
+        let mut created = Vec::new();
+        for change in changes {
+            let (RecordChange::Create(set) | RecordChange::Delete(set)) = change;
+            let place = (set.name.clone(), set.record_type.clone());
+            match change {
+                RecordChange::Delete(set) => match sets.remove(&place) {
+                    Some(found) if &found == set => {}
+                    Some(_) => return Err(format!("{} {}, but the values provided do not match the current values", set.name, set.record_type)),
+                    None => return Err(format!("{} {}, but it was not found", set.name, set.record_type)),
+                },
+                RecordChange::Create(set) => {
+                    if !set.name.is_within(&self.name) || set.values.is_empty() {
+                        return Err(format!("{} {} is not permitted in zone {}", set.name, set.record_type, self.name));
+                    }
+                    if created.contains(&place) {
+                        return Err("the request contains an invalid set of changes for a resource record set".to_owned());
+                    }
+                    if sets.contains_key(&place) {
+                        return Err(format!("{} {}, but it already exists", set.name, set.record_type));
+                    }
+                    created.push(place.clone());
+                    sets.insert(place, set.clone());
+                }
+            }
+        }
+        for (name, record_type) in &created {
+            let beside = sets.keys().any(|(other, other_type)| {
+                other == name
+                    && other_type != record_type
+                    && (*other_type == RecordType::Cname || *record_type == RecordType::Cname)
+            });
+            if beside {
+                return Err(format!(
+                    "{name} {record_type} is not permitted as it conflicts with other records with the same DNS name"
+                ));
+            }
+        }
+        let earliest = self.arriving.back().map_or(now, |(at, _)| *at);
+        let served_at = earliest.max(now + SignedDuration::from_secs(random.between(20, 60)));
+        self.sets.clone_from(&sets);
+        self.arriving.push_back((served_at, sets));
+        Ok(served_at)
+    }
+
+    /// A change by somebody else, which needs no old value.
+    pub fn set(&mut self, name: &str, record_type: &str, values: &[&str], now: Timestamp, random: &mut Random) {
+        let place = (DomainName::new(name), RecordType::parse(record_type));
+        let mut changes: Vec<RecordChange> = self.sets.get(&place).cloned().map(RecordChange::Delete).into_iter().collect();
+        if !values.is_empty() {
+            let values = values.iter().map(|value| (*value).to_owned()).collect();
+            let ttl = 300;
+            changes.push(RecordChange::Create(RecordSet::new(place.0, place.1, ttl, values)));
+        }
+        if !changes.is_empty() {
+            self.change(&changes, now, random).expect("a change that Route 53 takes");
+        }
+    }
+}
+
+impl State {
+    fn change_records(&mut self, id: &ZoneId, changes: &[RecordChange]) -> Result<String, CloudError> {
+        const OPERATION: &str = "route53:ChangeResourceRecordSets";
+        let now = self.now();
+        let zone = self.zones.zones.iter_mut().find(|zone| &zone.id == id);
+        let Some(zone) = zone else {
+            return Err(error(ErrorKind::NotFound, OPERATION, id, "no hosted zone of that ID"));
+        };
+        let served_at = zone
+            .change(changes, now, &mut self.random)
+            .map_err(|message| error(ErrorKind::Conflict, OPERATION, id, &message))?;
+        self.guard.records(zone, changes);
+        self.mutations += 1;
+        let change = format!("C{}", self.zones.changes.len() + 1);
+        self.zones.changes.insert(change.clone(), served_at);
+        Ok(change)
+    }
+}
+
+/// Route 53, as the operator sees it.
+#[derive(Clone, Debug)]
+pub struct Route53(pub Cloud);
+
+impl DnsProvider for Route53 {
+    async fn hosted_zones(&self) -> Result<Vec<HostedZone>, CloudError> {
+        let list = |state: &mut State| {
+            let zones = state.zones.zones.iter();
+            Ok(zones.map(|zone| HostedZone { id: zone.id.clone(), name: zone.name.clone() }).collect())
+        };
+        self.0.call("route53:ListHostedZonesByName", "", list).await
+    }
+
+    async fn subtree(&self, zone: &ZoneId, root: &DomainName) -> Result<Subtree, CloudError> {
+        const OPERATION: &str = "route53:ListResourceRecordSets";
+        let list = |state: &mut State| {
+            let zone = state.zones.find(OPERATION, zone)?;
+            let mut record_sets: Vec<RecordSet> =
+                zone.sets.values().filter(|set| set.name.is_within(root)).cloned().collect();
+            let complete = record_sets.len() <= zone.page;
+            record_sets.truncate(zone.page);
+            if !complete {
+                // The sets of one name stay together.
+                let cut = record_sets.last().map(|set| set.name.clone());
+                record_sets.retain(|set| Some(&set.name) != cut.as_ref());
+            }
+            Ok(Subtree { record_sets, complete })
+        };
+        self.0.call(OPERATION, &zone.0, list).await
+    }
+
+    async fn record_sets(&self, zone: &ZoneId, name: &DomainName) -> Result<Vec<RecordSet>, CloudError> {
+        const OPERATION: &str = "route53:ListResourceRecordSets";
+        let list = |state: &mut State| {
+            let zone = state.zones.find(OPERATION, zone)?;
+            Ok(zone.sets.values().filter(|set| &set.name == name).cloned().collect())
+        };
+        self.0.call(OPERATION, &zone.0, list).await
+    }
+
+    async fn change(&self, zone: &ZoneId, changes: &[RecordChange]) -> Result<String, CloudError> {
+        self.0.call("route53:ChangeResourceRecordSets", &zone.0, |state| state.change_records(zone, changes)).await
+    }
+
+    async fn is_in_sync(&self, change_id: &str) -> Result<bool, CloudError> {
+        const OPERATION: &str = "route53:GetChange";
+        let ask = |state: &mut State| match state.zones.changes.get(change_id) {
+            Some(served_at) => Ok(*served_at <= state.now()),
+            None => Err(error(ErrorKind::NotFound, OPERATION, change_id, "no such change")),
+        };
+        self.0.call(OPERATION, change_id, ask).await
+    }
+}

@@ -1,0 +1,281 @@
+//! Identities and their verifications, true to what resolvers see.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use ses_operator::api::spec::MxFailureBehavior;
+use ses_operator::cloud::{CloudError, ErrorKind};
+use ses_operator::dns::RecordType;
+use ses_operator::domain_name::DomainName;
+use ses_operator::ses::VerificationStatus::{Failed, NotStarted, Pending, Success, TemporaryFailure};
+use ses_operator::ses::{
+    Dkim, Identity, IdentityChange, IdentityKey, IdentityService, MailFrom, NewIdentity, SigningOrigin,
+    VerificationStatus, regions,
+};
+
+use super::route53::Zones;
+use super::{Cloud, State, error};
+use crate::random::Random;
+
+/// SES looks this long.
+const GIVES_UP: SignedDuration = SignedDuration::from_hours(72);
+
+/// How SES behaves where AWS does not say, and how long things take, in seconds from and to.
+#[derive(Clone, Debug)]
+pub struct Delays {
+    /// From the records' being served to the verification.
+    pub dkim: (i64, i64),
+    pub mail_from: (i64, i64),
+    /// From the records' vanishing to SES's noticing it.
+    pub notice: (i64, i64),
+    /// Whether putting a failed MAIL FROM domain again starts its verification anew; else only clearing it first does.
+    pub put_restarts: bool,
+    /// Whether a new DKIM key has new tokens.
+    pub new_tokens: bool,
+}
+
+impl Default for Delays {
+    fn default() -> Self {
+        Self { dkim: (60, 600), mail_from: (60, 900), notice: (60, 3600), put_restarts: true, new_tokens: true }
+    }
+}
+
+/// A verification under way.
+#[derive(Clone, Debug)]
+struct Check {
+    since: Timestamp,
+    /// When the state turns if the records stay as they are: right, or not.
+    turn: Option<(bool, Timestamp)>,
+}
+
+/// An identity as SES holds it.
+#[derive(Clone, Debug)]
+pub struct Held {
+    pub identity: Identity,
+    dkim: Check,
+    mail_from: Check,
+    /// Made by somebody else.
+    pub foreign: bool,
+    /// Tags that somebody else set.
+    pub foreign_tags: BTreeSet<String>,
+}
+
+/// All identities of the account.
+#[derive(Debug, Default)]
+pub struct Identities {
+    pub held: BTreeMap<IdentityKey, Held>,
+    made: usize,
+}
+
+impl Check {
+    fn started(now: Timestamp) -> Self {
+        Self { since: now, turn: None }
+    }
+
+    /// Looks at the records and answers with the new status, if it turns now.
+    fn look(
+        &mut self,
+        status: VerificationStatus,
+        right: bool,
+        now: Timestamp,
+        delay: impl FnOnce(bool) -> i64,
+    ) -> Option<VerificationStatus> {
+        let good = status == Success;
+        if status == Failed {
+            return None;
+        }
+        if self.turn.is_none_or(|(as_right, _)| as_right != right) {
+            let turn = match (good, right) {
+                (true, true) => Timestamp::MAX,
+                (false, true) | (true, false) => now + SignedDuration::from_secs(delay(right)),
+                (false, false) => self.since + GIVES_UP,
+            };
+            self.turn = Some((right, turn));
+        }
+        if status != Success && now >= self.since + GIVES_UP {
+            *self = Self::started(now);
+            return Some(Failed);
+        }
+        if self.turn.is_some_and(|(_, at)| at > now) {
+            return None;
+        }
+        *self = Self::started(now);
+        Some(if right { Success } else { TemporaryFailure })
+    }
+
+    fn next_turn(&self, status: VerificationStatus) -> Option<Timestamp> {
+        let (_, turn) = self.turn.filter(|_| status != Failed)?;
+        let turn = if status == Success { turn } else { turn.min(self.since + GIVES_UP) };
+        (turn < Timestamp::MAX).then_some(turn)
+    }
+}
+
+impl Identities {
+    pub fn get(&self, domain: &str) -> Option<&Identity> {
+        self.held.iter().find(|(key, _)| key.domain.as_str() == domain).map(|(_, held)| &held.identity)
+    }
+
+    /// The identity of a story, to change it behind the operator's back.
+    pub fn held(&mut self, domain: &str) -> &mut Held {
+        self.held.iter_mut().find(|(key, _)| key.domain.as_str() == domain).expect("an identity of the story").1
+    }
+
+    pub(super) fn next_turn(&self) -> Option<Timestamp> {
+        let turns = self.held.values().flat_map(|held| {
+            let dkim = held.dkim.next_turn(held.identity.dkim.status);
+            let mail_from = held.identity.mail_from.as_ref().and_then(|found| held.mail_from.next_turn(found.status));
+            dkim.into_iter().chain(mail_from)
+        });
+        turns.min()
+    }
+
+    /// SES looks at the records of every identity.
+    pub(super) fn look(&mut self, zones: &Zones, now: Timestamp, delays: &Delays, random: &mut Random) {
+        for (key, held) in &mut self.held {
+            let dkim = &mut held.identity.dkim;
+            let signed_by = dkim.signing_hosted_zone.clone();
+            let signed_by = signed_by.unwrap_or_else(|| regions::default_signing_hosted_zone(&key.region));
+            let right = dkim.tokens.iter().all(|token| {
+                let name = key.domain.child("_domainkey").child(token);
+                zones.resolve(&name, &RecordType::Cname) == [signed_by.child(token).to_string()]
+            });
+            let delay = |right| if right { delays.dkim } else { delays.notice };
+            if dkim.status == NotStarted {
+                dkim.status = Pending;
+            }
+            let turned = held.dkim.look(dkim.status, right, now, |right| draw(random, delay(right)));
+            dkim.status = turned.unwrap_or(dkim.status);
+            if let Some(mail_from) = &mut held.identity.mail_from {
+                let found = zones.resolve(&mail_from.domain, &RecordType::Mx);
+                let wanted = format!("10 {}", regions::feedback_host(&key.region));
+                let right = found == [wanted];
+                let delay = |right| if right { delays.mail_from } else { delays.notice };
+                let turned = held.mail_from.look(mail_from.status, right, now, |right| draw(random, delay(right)));
+                mail_from.status = turned.unwrap_or(mail_from.status);
+            }
+        }
+    }
+
+    fn tokens(&mut self) -> Vec<String> {
+        self.made += 1;
+        (1..=3).map(|n| format!("k{}n{n}", self.made)).collect()
+    }
+
+    pub fn create(&mut self, key: &IdentityKey, new: &NewIdentity, now: Timestamp, foreign: bool) -> Identity {
+        let identity = Identity {
+            dkim: Dkim {
+                status: NotStarted,
+                tokens: self.tokens(),
+                signing_hosted_zone: Some(regions::default_signing_hosted_zone(&key.region)),
+                origin: SigningOrigin::AwsSes,
+                next_key_length: new.key_length,
+                error: None,
+            },
+            mail_from: None,
+            feedback_forwarding: true,
+            configuration_set: new.configuration_set.clone(),
+            tags: new.tags.clone(),
+        };
+        let foreign_tags = if foreign { new.tags.keys().cloned().collect() } else { BTreeSet::new() };
+        let (dkim, mail_from) = (Check::started(now), Check::started(now));
+        self.held.insert(key.clone(), Held { identity: identity.clone(), dkim, mail_from, foreign, foreign_tags });
+        identity
+    }
+}
+
+fn draw(random: &mut Random, (low, high): (i64, i64)) -> i64 {
+    random.between(low, high)
+}
+
+impl Held {
+    pub fn put_mail_from(&mut self, put: Option<(DomainName, MxFailureBehavior)>, now: Timestamp, restarts: bool) {
+        let before = self.identity.mail_from.take();
+        let Some((domain, behavior)) = put else { return };
+        let goes_on = before.filter(|before| before.domain == domain && (before.status != Failed || !restarts));
+        if goes_on.is_none() {
+            self.mail_from = Check::started(now);
+        }
+        let status = goes_on.map_or(Pending, |before| before.status);
+        self.identity.mail_from = Some(MailFrom { domain, status, behavior });
+    }
+}
+
+impl State {
+    fn change_identity(&mut self, key: &IdentityKey, change: &IdentityChange) -> Result<(), CloudError> {
+        let now = self.now();
+        let tokens = self.identities.tokens();
+        let Some(held) = self.identities.held.get_mut(key) else {
+            return Err(error(ErrorKind::NotFound, operation(change), &key.domain, "no such identity"));
+        };
+        self.guard.identity(held, change);
+        self.mutations += 1;
+        match change.clone() {
+            IdentityChange::MailFrom(put) => held.put_mail_from(put, now, self.delays.put_restarts),
+            IdentityChange::DkimKey(_) => {
+                held.identity.dkim.status = Pending;
+                held.dkim = Check::started(now);
+                if self.delays.new_tokens {
+                    held.identity.dkim.tokens = tokens;
+                }
+            }
+            IdentityChange::FeedbackForwarding(enabled) => held.identity.feedback_forwarding = enabled,
+            IdentityChange::ConfigurationSet(name) => held.identity.configuration_set = name,
+            IdentityChange::Tag(tags) => held.identity.tags.extend(tags),
+            IdentityChange::Untag(keys) => held.identity.tags.retain(|key, _| !keys.contains(key)),
+        }
+        self.look();
+        Ok(())
+    }
+}
+
+fn operation(change: &IdentityChange) -> &'static str {
+    match change {
+        IdentityChange::MailFrom(_) => "ses:PutEmailIdentityMailFromAttributes",
+        IdentityChange::DkimKey(_) => "ses:PutEmailIdentityDkimSigningAttributes",
+        IdentityChange::FeedbackForwarding(_) => "ses:PutEmailIdentityFeedbackAttributes",
+        IdentityChange::ConfigurationSet(_) => "ses:PutEmailIdentityConfigurationSetAttributes",
+        IdentityChange::Tag(_) => "ses:TagResource",
+        IdentityChange::Untag(_) => "ses:UntagResource",
+    }
+}
+
+/// SES, as the operator sees it.
+#[derive(Clone, Debug)]
+pub struct Ses(pub Cloud);
+
+impl IdentityService for Ses {
+    async fn get(&self, key: &IdentityKey) -> Result<Option<Identity>, CloudError> {
+        let get = |state: &mut State| Ok(state.identities.held.get(key).map(|held| held.identity.clone()));
+        self.0.call("ses:GetEmailIdentity", key.domain.as_str(), get).await
+    }
+
+    async fn create(&self, key: &IdentityKey, new: &NewIdentity) -> Result<Identity, CloudError> {
+        const OPERATION: &str = "ses:CreateEmailIdentity";
+        let create = |state: &mut State| {
+            if state.identities.held.contains_key(key) {
+                return Err(error(ErrorKind::Conflict, OPERATION, &key.domain, "the identity exists already"));
+            }
+            let now = state.now();
+            state.mutations += 1;
+            let identity = state.identities.create(key, new, now, false);
+            state.look();
+            Ok(identity)
+        };
+        self.0.call(OPERATION, key.domain.as_str(), create).await
+    }
+
+    async fn change(&self, key: &IdentityKey, change: &IdentityChange) -> Result<(), CloudError> {
+        self.0.call(operation(change), key.domain.as_str(), |state| state.change_identity(key, change)).await
+    }
+
+    async fn delete(&self, key: &IdentityKey) -> Result<(), CloudError> {
+        let delete = |state: &mut State| {
+            if let Some(held) = state.identities.held.remove(key) {
+                state.guard.identity_deleted(&key.domain, &held);
+                state.mutations += 1;
+            }
+            Ok(())
+        };
+        self.0.call("ses:DeleteEmailIdentity", key.domain.as_str(), delete).await
+    }
+}

@@ -1,0 +1,1 @@
+//! Seeded: whatever goes wrong on the way, the same end.

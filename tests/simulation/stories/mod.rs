@@ -1,0 +1,3 @@
+//! What must happen, each named for its case.
+
+mod becoming_ready;
