@@ -126,7 +126,8 @@ pub struct DkimState {
 pub struct MailFromState {
     /// The MAIL FROM domain.
     pub domain: String,
-    /// SES's word for the verification: Pending, Success, Failed or TemporaryFailure.
+    /// SES's word for the verification: Pending, Success, Failed or TemporaryFailure; NotStarted when somebody else took the
+    /// MAIL FROM domain out of the identity.
     pub status: String,
     /// Since when the status is what it is.
     pub since: Time,

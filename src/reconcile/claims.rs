@@ -10,6 +10,9 @@ use crate::api::status::{RecordPurpose, RecordStatus};
 use crate::ses::ownership::RECORDS;
 use crate::ses::{Identity, IdentityChange};
 
+const ALL: [RecordPurpose; 4] =
+    [RecordPurpose::Dkim, RecordPurpose::MailFromMx, RecordPurpose::MailFromSpf, RecordPurpose::Dmarc];
+
 fn word(purpose: RecordPurpose) -> &'static str {
     match purpose {
         RecordPurpose::Dkim => "dkim",
@@ -41,13 +44,21 @@ pub fn names(tags: &BTreeMap<String, String>, purpose: RecordPurpose, subject: &
 }
 
 /// The change of the tag that must precede the records, if the ledger claims more than it names.
+///
+/// What it names already stays, since a zone that can't be read now must cost no claim; but a DMARC record that was let go
+/// is ours no longer.
 pub fn tag(subject: &Subject<'_>, identity: &Identity, ledger: &[RecordStatus]) -> Option<IdentityChange> {
-    let claimed: Vec<RecordPurpose> = ledger.iter().filter(|entry| entry.ours).map(|entry| entry.purpose).collect();
-    let named = claimed.iter().all(|purpose| names(&identity.tags, *purpose, subject));
-    (!named).then(|| {
-        let value = value(&claimed, subject.spec.mail_from_subdomain.as_deref());
-        IdentityChange::Tag(BTreeMap::from([(RECORDS.to_owned(), value)]))
-    })
+    let before = identity.tags.get(RECORDS).map(String::as_str).unwrap_or_default();
+    let named = |purpose: &RecordPurpose| before.split(' ').any(|claimed| claimed == word(*purpose));
+    let label = before.split(' ').find_map(|word| word.strip_prefix('@'));
+    let asked = subject.spec.mail_from_subdomain.as_deref();
+    let moved = asked.is_some() && asked != label;
+    let kept = ALL.into_iter().filter(named).filter(|purpose| !(moved && is_mail_from(*purpose)));
+    let mut claimed: Vec<RecordPurpose> =
+        kept.chain(ledger.iter().filter(|entry| entry.ours).map(|entry| entry.purpose)).collect();
+    claimed.retain(|purpose| *purpose != RecordPurpose::Dmarc || subject.spec.dmarc_policy.is_some());
+    let value = value(&claimed, asked.or(label));
+    (value != before).then(|| IdentityChange::Tag(BTreeMap::from([(RECORDS.to_owned(), value)])))
 }
 
 #[cfg(test)]

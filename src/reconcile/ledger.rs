@@ -62,6 +62,19 @@ pub fn is_for(entry: &RecordStatus, wanted: &WantedRecord, zone: &ZoneId) -> boo
         && DomainName::new(&entry.name) == wanted.name
 }
 
+/// Whether both speak of the same record.
+pub fn same_place(one: &RecordStatus, other: &RecordStatus) -> bool {
+    (one.purpose, &one.name, &one.record_type, &one.hosted_zone_id)
+        == (other.purpose, &other.name, &other.record_type, &other.hosted_zone_id)
+}
+
+/// Whether the MX record of this MAIL FROM domain is ours: then so is the setting that rests on it.
+pub fn has_mail_from(status: &SesDomainStatus, domain: &DomainName, mail_from: &DomainName) -> bool {
+    entries(status, domain).any(|entry| {
+        entry.ours && entry.purpose == RecordPurpose::MailFromMx && DomainName::new(&entry.name) == *mail_from
+    })
+}
+
 /// A new entry.
 pub fn claim(wanted: &WantedRecord, zone: &ZoneId, ours: bool, now: &Time) -> RecordStatus {
     RecordStatus {

@@ -17,6 +17,7 @@ use std::future::Future;
 
 use jiff::{Timestamp, Unit};
 
+use crate::api::status::IdentityStatus;
 use crate::api::{SesDomain, SesDomainStatus};
 use crate::clock::Clock;
 use crate::dns::DnsProvider;
@@ -103,10 +104,12 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
             let now = self.now();
             let subject = self.subject(resource, &status, holder.clone());
             let (observed, plan) = self.decide(&subject, now).await;
-            if claims_more(&plan, &written) {
+            if !plan.changes.is_empty() {
                 let ahead = report::write_ahead(&subject, &observed, &plan, now);
-                journal.save(resource, &ahead).await?;
-                written = ahead;
+                if claims_more(&ahead, &written) {
+                    journal.save(resource, &ahead).await?;
+                    written = ahead;
+                }
             }
             let applied = apply::apply(&subject, &plan.changes, &self.identities, &self.dns).await;
             let Report { status: after, events, next, failure, gone } =
@@ -137,10 +140,15 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
         let observed = observe::observe(subject, &self.identities, &self.dns, freshness, now).await;
         let plan = plan::plan(subject, &observed, now);
         let fresh = now - schedule::FRESH_ENOUGH;
-        if observed.read_at >= fresh || (plan.changes.is_empty() && plan.problems.is_empty()) {
+        let stale_identity = plan.rests_on_identity() && observed.identity_read_at < fresh;
+        let stale_records = plan.rests_on_records() && observed.records_read_at < fresh;
+        if !stale_identity && !stale_records {
             return (observed, plan);
         }
-        let freshness = schedule::Freshness { identity: fresh, dns: fresh };
+        let freshness = schedule::Freshness {
+            identity: if stale_identity { fresh } else { freshness.identity },
+            dns: if stale_records { fresh } else { freshness.dns },
+        };
         let observed = observe::observe(subject, &self.identities, &self.dns, freshness, now).await;
         let plan = plan::plan(subject, &observed, now);
         (observed, plan)
@@ -180,17 +188,19 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
     }
 }
 
-/// Whether the plan writes records that the written status does not claim yet.
-fn claims_more(plan: &Plan, written: &SesDomainStatus) -> bool {
-    let claimed = |entry: &crate::api::status::RecordStatus| {
-        written.records.iter().any(|known| {
-            known.ours
-                && (known.purpose, &known.name, &known.record_type, &known.hosted_zone_id)
-                    == (entry.purpose, &entry.name, &entry.record_type, &entry.hosted_zone_id)
-        })
-    };
-    plan.changes.iter().any(|change| matches!(change, plan::Change::ChangeRecords { .. }))
-        && plan.ledger.iter().any(|entry| entry.ours && !claimed(entry))
+/// Whether a status claims what the written one does not: the Region, a record, something of the identity.
+fn claims_more(ahead: &SesDomainStatus, written: &SesDomainStatus) -> bool {
+    let nothing = IdentityStatus::default();
+    let (claims, known) = (ahead.identity.as_ref().unwrap_or(&nothing), written.identity.as_ref().unwrap_or(&nothing));
+    let of_identity = claims.tags.iter().any(|key| !known.tags.contains(key))
+        || (claims.configuration_set_name.is_some() && known.configuration_set_name.is_none())
+        || (claims.manages_feedback_forwarding && !known.manages_feedback_forwarding);
+    let of_records = ahead
+        .records
+        .iter()
+        .filter(|entry| entry.ours)
+        .any(|entry| !written.records.iter().any(|known| known.ours && ledger::same_place(known, entry)));
+    ahead.region != written.region || of_identity || of_records
 }
 
 /// Whether a status shows that nothing was ever made for its resource.

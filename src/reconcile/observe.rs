@@ -28,8 +28,10 @@ pub struct Observed {
     pub records: BTreeMap<ZoneId, Result<Vec<RecordSet>, CloudError>>,
     /// The changes that are still on their way.
     pub pending: Vec<PendingChange>,
-    /// When the oldest of all this was read.
-    pub read_at: Timestamp,
+    /// When the identity was read.
+    pub identity_read_at: Timestamp,
+    /// When the oldest of the zones' record sets were read.
+    pub records_read_at: Timestamp,
 }
 
 impl Observed {
@@ -40,7 +42,8 @@ impl Observed {
             zones: Ok(Arc::default()),
             records: BTreeMap::new(),
             pending: Vec::new(),
-            read_at: now,
+            identity_read_at: now,
+            records_read_at: now,
         }
     }
 
@@ -65,17 +68,18 @@ pub async fn observe<S: IdentityService, D: DnsProvider>(
     freshness: Freshness,
     now: Timestamp,
 ) -> Observed {
-    let (identity, mut read_at) = match identities.get(&subject.key(), freshness.identity).await {
+    let (identity, identity_read_at) = match identities.get(&subject.key(), freshness.identity).await {
         Ok((identity, read_at)) => (Ok(identity), read_at),
         Err(error) => (Err(error), now),
     };
     let zones = dns.hosted_zones(freshness.dns).await;
     let mut records = BTreeMap::new();
+    let mut records_read_at = now;
     if let Ok(zones) = &zones {
         for (zone, names) in names_by_zone(subject, identity.as_ref().ok().and_then(Option::as_ref), zones) {
             let found = dns.record_sets(&zone, &subject.domain(), &names, freshness.dns).await;
             let found = found.map(|(sets, at)| {
-                read_at = read_at.min(at);
+                records_read_at = records_read_at.min(at);
                 sets
             });
             records.insert(zone, found);
@@ -94,7 +98,7 @@ pub async fn observe<S: IdentityService, D: DnsProvider>(
             pending.push(change.clone());
         }
     }
-    Observed { identity, zones, records, pending, read_at }
+    Observed { identity, zones, records, pending, identity_read_at, records_read_at }
 }
 
 /// The names that matter, by the zone that holds them: those of the spec, and those that we wrote before.

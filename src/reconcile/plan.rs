@@ -42,6 +42,22 @@ pub struct Plan {
     pub gone: bool,
 }
 
+impl Plan {
+    /// Whether something is done, or asked of a person, because of what the identity is.
+    pub fn rests_on_identity(&self) -> bool {
+        !self.changes.is_empty() || !self.problems.is_empty()
+    }
+
+    /// Whether something is done, or asked of a person, because of what stands in the zones. MAIL FROM is set because of
+    /// records that were written or verified.
+    pub fn rests_on_records(&self) -> bool {
+        let mail_from = |change: &Change| {
+            matches!(change, Change::ChangeIdentity { change: IdentityChange::MailFrom(Some(_)), .. })
+        };
+        self.changes.iter().any(|change| !mail_from(change)) || !self.problems.is_empty()
+    }
+}
+
 /// One change in AWS.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
@@ -166,6 +182,7 @@ pub fn plan(subject: &Subject<'_>, observed: &Observed, now: Timestamp) -> Plan 
     }
     if subject.spec.suspend {
         plan.changes.clear();
+        plan.released_dmarc = None;
         plan.ledger.clone_from(&subject.status.records);
     }
     plan

@@ -11,15 +11,17 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::apply::Applied;
 use super::observe::Observed;
 use super::plan::{Change, Plan};
-use super::schedule;
 use super::subject::Subject;
 use super::verdict::Verdict;
+use super::{ledger, schedule};
 use crate::api::SesDomainStatus;
+use crate::api::spec::MxFailureBehavior;
 use crate::api::status::{
     DkimState, DmarcState, HostedZoneStatus, IdentityStatus, MailFromState, PendingChange, RecordStatus,
 };
 use crate::cloud::{CloudError, ErrorKind};
 use crate::dns::RecordChange;
+use crate::domain_name::DomainName;
 use crate::ses::ownership::{ADOPTED, Ownership};
 use crate::ses::{Identity, IdentityChange, VerificationStatus};
 
@@ -65,11 +67,12 @@ pub fn report(subject: &Subject<'_>, observed: &Observed, plan: &Plan, applied: 
     let mut status = facts(subject, observed, plan, applied, now);
     status.conditions = conditions::conditions(subject, observed, plan, applied, &status, now);
     let events = events::events(subject, plan, applied, &status);
-    let next = next(plan, applied, failure.as_ref(), &status, now);
+    let next = next(subject, plan, applied, failure.as_ref(), &status, now);
     Report { status, events, next, failure, gone: plan.gone }
 }
 
 fn next(
+    subject: &Subject<'_>,
     plan: &Plan,
     applied: &Applied,
     failure: Option<&CloudError>,
@@ -82,19 +85,31 @@ fn next(
     let again = applied.made.iter().any(|change| match change {
         Change::CreateIdentity(_) | Change::DeleteIdentity => true,
         Change::ChangeIdentity { change, .. } => {
-            matches!(change, IdentityChange::Tag(_) | IdentityChange::DkimKey(_) | IdentityChange::MailFrom(None))
+            matches!(
+                change,
+                IdentityChange::Tag(_)
+                    | IdentityChange::Untag(_)
+                    | IdentityChange::DkimKey(_)
+                    | IdentityChange::MailFrom(None)
+            )
         }
-        Change::ChangeRecords { .. } => false,
+        Change::ChangeRecords { .. } => subject.deleting,
     });
     if again || (plan.changes.is_empty() && plan.gone) {
         return Next::Now;
     }
     let changes = status.pending_changes.iter().map(|change| schedule::next_change_poll(change.since.0, now));
     let poll = schedule::next_poll(status, now);
-    let served =
-        status.records.iter().filter(|entry| entry.ours && !entry.published && status.pending_changes.is_empty()).map(
-            |entry| (entry.since.0 + jiff::SignedDuration::from_secs(61)).max(now + jiff::SignedDuration::from_secs(1)),
-        );
+    // A record whose change's ID was lost is believed to be served after a while.
+    let guessed = plan
+        .findings
+        .iter()
+        .filter(|finding| finding.verdict == Verdict::Right && !finding.in_sync)
+        .filter(|finding| !status.pending_changes.iter().any(|change| change.hosted_zone_id == finding.zone.0));
+    let served = guessed.map(|finding| {
+        let entry = plan.ledger.iter().find(|entry| ledger::is_for(entry, &finding.wanted, &finding.zone));
+        entry.map_or(now, |entry| entry.since.0).max(now - schedule::GUESSED) + schedule::GUESSED + schedule::SLACK
+    });
     let stage = status.dmarc.as_ref().and_then(|dmarc| dmarc.until.as_ref()).map(|until| until.0);
     let stalled = (!plan.problems.is_empty()).then_some(now + schedule::STALLED);
     let settled = now + schedule::SETTLED;
@@ -131,7 +146,7 @@ fn facts(
         conditions: Vec::new(),
         account: Some(subject.settings.account.clone()),
         region: Some(subject.region().as_str().to_owned()),
-        identity: if known { identity(subject, found, applied, &time) } else { before.identity.clone() },
+        identity: if known { identity(subject, found, plan, applied, &time) } else { before.identity.clone() },
         hosted_zones: zones,
         dkim: if known { found.map(|found| dkim(subject, found, applied, &time)) } else { before.dkim.clone() },
         mail_from: if known { mail_from(subject, found, applied, &time) } else { before.mail_from.clone() },
@@ -158,7 +173,7 @@ fn records(subject: &Subject<'_>, plan: &Plan, applied: &Applied, now: &Time) ->
             Change::ChangeRecords { zone, changes } => {
                 zone.0 == entry.hosted_zone_id
                     && changes.iter().any(|change| {
-                        matches!(change, RecordChange::Create(set) if super::ledger::place(entry) == (set.name.clone(), set.record_type.clone()))
+                        matches!(change, RecordChange::Create(set) if ledger::place(entry) == (set.name.clone(), set.record_type.clone()))
                     })
             }
             Change::CreateIdentity(_) | Change::ChangeIdentity { .. } | Change::DeleteIdentity => false,
@@ -168,8 +183,7 @@ fn records(subject: &Subject<'_>, plan: &Plan, applied: &Applied, now: &Time) ->
         .ledger
         .iter()
         .map(|entry| {
-            let finding =
-                plan.findings.iter().find(|finding| super::ledger::is_for(entry, &finding.wanted, &finding.zone));
+            let finding = plan.findings.iter().find(|finding| ledger::is_for(entry, &finding.wanted, &finding.zone));
             let mut entry = entry.clone();
             match finding {
                 Some(finding) if written(&entry) => {
@@ -186,7 +200,7 @@ fn records(subject: &Subject<'_>, plan: &Plan, applied: &Applied, now: &Time) ->
                 Some(_) | None => {}
             }
             // A repair counts once it was made.
-            if let Some(before) = subject.status.records.iter().find(|before| same_place(before, &entry))
+            if let Some(before) = subject.status.records.iter().find(|before| ledger::same_place(before, &entry))
                 && !written(&entry)
             {
                 entry.put_back.retain(|at| before.put_back.contains(at));
@@ -200,14 +214,16 @@ fn records(subject: &Subject<'_>, plan: &Plan, applied: &Applied, now: &Time) ->
     records
 }
 
-fn same_place(one: &RecordStatus, other: &RecordStatus) -> bool {
-    (one.purpose, &one.name, &one.record_type, &one.hosted_zone_id)
-        == (other.purpose, &other.name, &other.record_type, &other.hosted_zone_id)
-}
-
-fn identity(subject: &Subject<'_>, found: Option<&Identity>, applied: &Applied, now: &Time) -> Option<IdentityStatus> {
+/// The identity, and what of it we claim: more, before it is set, and less only once it was taken back.
+fn identity(
+    subject: &Subject<'_>,
+    found: Option<&Identity>,
+    plan: &Plan,
+    applied: &Applied,
+    now: &Time,
+) -> Option<IdentityStatus> {
     let before = subject.status.identity.clone();
-    let created = applied.made.iter().any(|change| matches!(change, Change::CreateIdentity(_)));
+    let created = plan.changes.iter().any(|change| matches!(change, Change::CreateIdentity(_)));
     let ownership = found.map(|found| subject.owner.judge(&found.tags));
     let adopted = match ownership {
         Some(Ownership::Ours { adopted }) => adopted,
@@ -216,25 +232,59 @@ fn identity(subject: &Subject<'_>, found: Option<&Identity>, applied: &Applied, 
         // It is gone: whether it was ours decides whether it is made again.
         None => return before.filter(|_| !subject.deleting),
     };
-    let mut put_back: Vec<Time> = before.map(|before| before.put_back).unwrap_or_default();
+    let before = before.unwrap_or_default();
+    let mut put_back = before.put_back.clone();
     put_back.retain(|at| at.0 + super::plan::records::CONTENTION > now.0);
     if applied.made.iter().any(|change| matches!(change, Change::ChangeIdentity { puts_back: true, .. })) {
         put_back.push(now.clone());
     }
-    Some(IdentityStatus {
+    let status = IdentityStatus {
         arn: subject.key().arn(&subject.settings.account),
         adopted: adopted || found.is_some_and(|found| found.tags.contains_key(ADOPTED)),
-        tags: subject.spec.tags.keys().cloned().collect(),
-        configuration_set_name: subject.spec.configuration_set_name.clone(),
-        manages_feedback_forwarding: subject.spec.feedback_forwarding.is_some(),
         put_back,
-    })
+        ..before.clone()
+    };
+    Some(if subject.spec.suspend { status } else { claimed(subject, found, applied, status) })
+}
+
+/// What of the identity is managed: what the spec asks for, and what it asked for until that was taken back.
+fn claimed(
+    subject: &Subject<'_>,
+    found: Option<&Identity>,
+    applied: &Applied,
+    before: IdentityStatus,
+) -> IdentityStatus {
+    let made = |wanted: &dyn Fn(&IdentityChange) -> bool| {
+        applied.made.iter().any(|change| matches!(change, Change::ChangeIdentity { change, .. } if wanted(change)))
+    };
+    let left = |key: &&String| {
+        !subject.spec.tags.contains_key(*key)
+            && found.is_none_or(|found| found.tags.contains_key(*key))
+            && !made(&|change| matches!(change, IdentityChange::Untag(keys) if keys.contains(key)))
+    };
+    let mut tags: Vec<String> = subject.spec.tags.keys().chain(before.tags.iter().filter(left)).cloned().collect();
+    tags.sort();
+    let set = before.configuration_set_name.filter(|name| {
+        found.is_none_or(|found| found.configuration_set.as_ref() == Some(name))
+            && !made(&|change| *change == IdentityChange::ConfigurationSet(None))
+    });
+    let forwards = before.manages_feedback_forwarding
+        && found.is_none_or(|found| !found.feedback_forwarding)
+        && !made(&|change| *change == IdentityChange::FeedbackForwarding(true));
+    IdentityStatus {
+        tags,
+        configuration_set_name: subject.spec.configuration_set_name.clone().or(set),
+        manages_feedback_forwarding: subject.spec.feedback_forwarding.is_some() || forwards,
+        ..before
+    }
 }
 
 fn dkim(subject: &Subject<'_>, found: &Identity, applied: &Applied, now: &Time) -> DkimState {
     let before = subject.status.dkim.as_ref();
     let word = found.dkim.status.to_string();
-    let same = before.filter(|before| before.status == word);
+    // NotStarted turns into Pending by itself: it is one wait.
+    let begun = |before: &&DkimState| before.status == "NotStarted" && word == "Pending";
+    let same = before.filter(|before| before.status == word || begun(before));
     let restarted = applied
         .made
         .iter()
@@ -250,10 +300,18 @@ fn dkim(subject: &Subject<'_>, found: &Identity, applied: &Applied, now: &Time) 
     }
 }
 
+/// What is said of a MAIL FROM domain that was set and is not any more.
+const NOT_SET: &str = "NotStarted";
+
 /// MAIL FROM as it will be seen next: a put that was just made begins to wait now.
 fn mail_from(subject: &Subject<'_>, found: Option<&Identity>, applied: &Applied, now: &Time) -> Option<MailFromState> {
     let before = subject.status.mail_from.as_ref();
-    let current = found.and_then(|found| found.mail_from.as_ref());
+    let found = found?;
+    // A MAIL FROM domain that was never asked for is not ours to speak of, nor to take out.
+    let asked = |domain: &DomainName| {
+        subject.mail_from().as_ref() == Some(domain) || before.is_some_and(|before| before.domain == domain.as_str())
+    };
+    let current = found.mail_from.as_ref().filter(|current| asked(&current.domain));
     let put = applied.made.iter().rev().find_map(|change| match change {
         Change::ChangeIdentity { change: IdentityChange::MailFrom(put), .. } => Some(put),
         Change::ChangeIdentity { .. }
@@ -273,8 +331,19 @@ fn mail_from(subject: &Subject<'_>, found: Option<&Identity>, applied: &Applied,
             (domain.clone(), goes_on.map_or(VerificationStatus::Pending, |current| current.status), *behavior)
         }
         (None, Some(current)) => (current.domain.clone(), current.status, current.behavior),
+        // Cleared by somebody else, or by us and not put yet.
         (None, None) => {
-            return before.filter(|before| before.restarted_at.is_some() && subject.mail_from().is_some()).cloned();
+            let before =
+                before.filter(|before| subject.mail_from().is_some_and(|wanted| before.domain == wanted.as_str()))?;
+            if before.restarted_at.is_some() || before.status == NOT_SET {
+                return Some(before.clone());
+            }
+            return Some(MailFromState {
+                status: NOT_SET.to_owned(),
+                since: now.clone(),
+                mx_failure_behavior: MxFailureBehavior::UseDefaultValue,
+                ..before.clone()
+            });
         }
     };
     let before = before.filter(|before| before.domain == domain.as_str());

@@ -10,16 +10,24 @@ use crate::api::SesDomainStatus;
 
 /// How often a settled domain is read anew.
 pub const SETTLED: SignedDuration = SignedDuration::from_mins(30);
+/// An answer this old is read anew at the next look: less than [`SETTLED`], so that a look never finds the answer of the
+/// look before it just young enough.
+const SETTLED_ANSWER: SignedDuration = SignedDuration::from_mins(29);
+/// How often the records are read anew while SES looks for them: it is patient for 72 hours, and Route 53 answers the whole
+/// account five times a second.
+const UNDER_VERIFICATION: SignedDuration = SignedDuration::from_hours(12);
 /// How often a domain is looked at that waits for a person.
 pub const STALLED: SignedDuration = SignedDuration::from_mins(2);
-/// How old an answer may be when a write is made from it; compare-and-swap catches the rest.
-pub const FRESH_ENOUGH: SignedDuration = SignedDuration::from_mins(2);
+/// How old an answer may be when a write is made from it; compare-and-swap catches the rest. Less than [`STALLED`].
+pub const FRESH_ENOUGH: SignedDuration = SignedDuration::from_secs(90);
 /// The first look after a verification began; each later one doubles the time since then.
 const FIRST_POLL: SignedDuration = SignedDuration::from_secs(60);
 /// Looks are never further apart than this.
 const LONGEST_POLL: SignedDuration = SignedDuration::from_mins(256);
 /// AWS's own delays end on the second: look just after.
-const SLACK: SignedDuration = SignedDuration::from_secs(1);
+pub(super) const SLACK: SignedDuration = SignedDuration::from_secs(1);
+/// A change whose ID was lost is believed to be served after this time.
+pub(super) const GUESSED: SignedDuration = SignedDuration::from_secs(60);
 /// Looks at a change: INSYNC comes within 60 seconds as a rule.
 const CHANGE_POLLS: [SignedDuration; 2] = [SignedDuration::from_secs(30), SignedDuration::from_secs(61)];
 
@@ -42,17 +50,26 @@ pub fn freshness(subject: &Subject<'_>, now: Timestamp) -> Freshness {
     if subject.is_new_generation() || subject.deleting || stalled {
         return Freshness { identity: recent, dns: recent };
     }
-    let settled = now - SETTLED;
-    match waiting_since(subject.status) {
-        Some(since) => Freshness { identity: last_poll(since, now).unwrap_or(settled.min(since)), dns: settled },
-        None => Freshness { identity: settled, dns: settled },
-    }
+    let settled = now - SETTLED_ANSWER;
+    let Some(since) = waiting_since(subject.status) else {
+        return Freshness { identity: settled, dns: settled };
+    };
+    let dns = if is_at_first_verification(subject.status) { now - UNDER_VERIFICATION } else { settled };
+    Freshness { identity: last_poll(since, now).unwrap_or(settled.min(since)), dns }
+}
+
+/// Whether SES has found nothing amiss so far: it has not lost records that it had found, nor given up.
+fn is_at_first_verification(status: &SesDomainStatus) -> bool {
+    let words = status.dkim.iter().map(|dkim| &dkim.status).chain(status.mail_from.iter().map(|found| &found.status));
+    !words.into_iter().any(|word| matches!(word.as_str(), "TemporaryFailure" | "Failed"))
 }
 
 /// Since when the youngest verification waits that still does. While records are on their way nothing can be found.
 fn waiting_since(status: &SesDomainStatus) -> Option<Timestamp> {
     let waits = |word: &str| matches!(word, "NotStarted" | "Pending" | "TemporaryFailure" | "Failed");
     let dkim = status.dkim.iter().filter(|dkim| waits(&dkim.status)).map(|dkim| dkim.since.0);
+    // A MAIL FROM domain that is not set waits for us.
+    let waits = |word: &str| waits(word) && word != "NotStarted";
     let mail_from =
         status.mail_from.iter().filter(|mail_from| waits(&mail_from.status)).map(|mail_from| mail_from.since.0);
     dkim.chain(mail_from).max().filter(|_| status.pending_changes.is_empty())

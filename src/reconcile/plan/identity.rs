@@ -11,11 +11,11 @@ use crate::api::spec::{FeedbackForwarding, MxFailureBehavior};
 use crate::api::status::{IdentityStatus, RecordPurpose};
 use crate::dns::HostedZone;
 use crate::domain_name::DomainName;
-use crate::reconcile::claims;
 use crate::reconcile::desired::{WantedRecord, dmarc_name, mail_from_records};
 use crate::reconcile::observe::Observed;
 use crate::reconcile::subject::Subject;
 use crate::reconcile::verdict::{self, Verdict};
+use crate::reconcile::{claims, ledger};
 use crate::ses::ownership::RECORDS;
 use crate::ses::{Identity, IdentityChange, MailFrom, NewIdentity, VerificationStatus};
 
@@ -102,8 +102,10 @@ fn mail_from(subject: &Subject<'_>, identity: &Identity, now: Timestamp, plan: &
     let known = subject.status.mail_from.as_ref();
     let current = identity.mail_from.as_ref();
     let Some(domain) = subject.mail_from() else {
-        let was_ours =
-            known.is_some_and(|known| current.is_some_and(|current| DomainName::new(&known.domain) == current.domain));
+        let was_ours = current.is_some_and(|current| {
+            known.is_some_and(|known| DomainName::new(&known.domain) == current.domain)
+                || ledger::has_mail_from(subject.status, &subject.domain(), &current.domain)
+        });
         return was_ours.then(|| ours(IdentityChange::MailFrom(None)));
     };
     if !serves(plan, &[RecordPurpose::MailFromMx, RecordPurpose::MailFromSpf]) {

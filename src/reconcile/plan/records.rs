@@ -13,19 +13,18 @@ use crate::dmarc::record::Record;
 use crate::dmarc::stages::{self, Evidence};
 use crate::dns::zones::{self, ZoneError};
 use crate::dns::{HostedZone, RecordChange, RecordSet, RecordType, ZoneId, text};
+use crate::domain_name::DomainName;
 use crate::reconcile::desired::{WantedRecord, dkim_records, dmarc_name, dmarc_record, mail_from_records};
 use crate::reconcile::observe::Observed;
 use crate::reconcile::subject::Subject;
 use crate::reconcile::verdict::{self, Verdict};
-use crate::reconcile::{claims, ledger};
+use crate::reconcile::{claims, ledger, schedule};
 use crate::ses::{Identity, VerificationStatus};
 
 /// After so many repairs within [`CONTENTION`] a record is left alone.
 pub(super) const MOST_REPAIRS: usize = 3;
 /// How long a repair counts, and how long a contended record is left alone.
 pub(in crate::reconcile) const CONTENTION: SignedDuration = SignedDuration::from_hours(1);
-/// A change whose ID was lost is believed to be served after this time.
-const SERVED_BY_THEN: SignedDuration = SignedDuration::from_secs(60);
 
 /// Plans the records of an identity that is ours.
 pub(super) fn keep(
@@ -45,7 +44,9 @@ pub(super) fn keep(
     let obsolete = obsolete(subject, plan);
     let settled = is_settled(subject, identity, plan);
     for entry in obsolete {
-        retire(observed, entry, settled, plan, &mut batches);
+        let in_use =
+            identity.mail_from.as_ref().is_some_and(|mail_from| mail_from.domain == DomainName::new(&entry.name));
+        retire(observed, entry, settled && !in_use, plan, &mut batches);
     }
     claims::tag(subject, identity, &plan.ledger)
         .into_iter()
@@ -147,8 +148,10 @@ fn keep_one(
         Verdict::Obstructed(what) => plan.problems.push(conflict(wanted, &format!("can't be written: {what}"), false)),
     }
     let on_its_way = observed.pending.iter().any(|change| change.hosted_zone_id == zone.id.0);
-    let served =
-        claimed.published || !claimed.ours || claimed.since.0 + SERVED_BY_THEN <= now || was_pending(subject, &zone.id);
+    let served = claimed.published
+        || !claimed.ours
+        || claimed.since.0 + schedule::GUESSED <= now
+        || was_pending(subject, &zone.id);
     let in_sync = verdict == Verdict::Right && !on_its_way && served;
     let kept = matches!(verdict, Verdict::Foreign(_) | Verdict::Obstructed(_)) && !claimed.ours;
     if !kept {
@@ -234,12 +237,7 @@ pub(crate) fn is_verified(subject: &Subject<'_>, identity: &Identity) -> bool {
 /// The entries of records that are no longer wanted.
 fn obsolete(subject: &Subject<'_>, plan: &mut Plan) -> Vec<RecordStatus> {
     let domain = subject.domain();
-    let kept = |entry: &RecordStatus| {
-        plan.ledger.iter().any(|kept| {
-            (kept.purpose, &kept.name, &kept.record_type, &kept.hosted_zone_id)
-                == (entry.purpose, &entry.name, &entry.record_type, &entry.hosted_zone_id)
-        })
-    };
+    let kept = |entry: &RecordStatus| plan.ledger.iter().any(|kept| ledger::same_place(kept, entry));
     let left: Vec<RecordStatus> =
         ledger::entries(subject.status, &domain).filter(|entry| entry.ours && !kept(entry)).cloned().collect();
     let (dmarc, others) = left
@@ -252,9 +250,7 @@ fn obsolete(subject: &Subject<'_>, plan: &mut Plan) -> Vec<RecordStatus> {
 
 /// Whether all that is wanted stands and is verified, so that what it replaces may go.
 fn is_settled(subject: &Subject<'_>, identity: &Identity, plan: &Plan) -> bool {
-    let published = plan.problems.is_empty() && plan.findings.iter().all(|finding| finding.in_sync);
-    let left_mail_from = subject.mail_from().is_some() || identity.mail_from.is_none();
-    published && left_mail_from && is_verified(subject, identity)
+    plan.problems.is_empty() && plan.findings.iter().all(|finding| finding.in_sync) && is_verified(subject, identity)
 }
 
 /// Takes out a record that is no longer wanted, once what replaces it stands.

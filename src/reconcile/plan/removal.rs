@@ -14,8 +14,8 @@ use crate::reconcile::desired::{WantedRecord, dkim_records, dmarc_record, mail_f
 use crate::reconcile::observe::Observed;
 use crate::reconcile::subject::Subject;
 use crate::reconcile::{claims, ledger, verdict};
-use crate::ses::Identity;
-use crate::ses::ownership::Ownership;
+use crate::ses::ownership::{ADOPTED, CLUSTER, NAME, NAMESPACE, Ownership, RECORDS};
+use crate::ses::{Identity, IdentityChange};
 
 /// Plans the removal.
 pub(super) fn plan(subject: &Subject<'_>, observed: &Observed) -> Plan {
@@ -49,15 +49,32 @@ pub(super) fn plan(subject: &Subject<'_>, observed: &Observed) -> Plan {
             None => {}
         }
     }
-    let mut changes: Vec<Change> = batches.into_changes().collect();
+    let adopted = identity.as_ref().filter(|_| ownership == Some(Ownership::Ours { adopted: true }));
+    let mut changes: Vec<Change> =
+        adopted.and_then(|identity| mail_from(subject, identity)).into_iter().chain(batches.into_changes()).collect();
     if unread {
         return Plan { changes, ..kept };
     }
     if ownership == Some(Ownership::Ours { adopted: false }) {
         changes.push(Change::DeleteIdentity);
     }
+    changes.extend(adopted.map(release));
     let gone = changes.is_empty();
     Plan { changes, gone, ..kept }
+}
+
+/// An identity that stays must not go on to use a MAIL FROM domain whose MX record is about to go.
+fn mail_from(subject: &Subject<'_>, identity: &Identity) -> Option<Change> {
+    let domain = &identity.mail_from.as_ref()?.domain;
+    ledger::has_mail_from(subject.status, &subject.domain(), domain)
+        .then_some(Change::ChangeIdentity { change: IdentityChange::MailFrom(None), puts_back: false })
+}
+
+/// An identity that stays is nobody's again: the tags that name its owner go last, since they are the claim on the rest.
+fn release(identity: &Identity) -> Change {
+    let ours = [ADOPTED, CLUSTER, NAME, NAMESPACE, RECORDS].map(str::to_owned);
+    let keys = ours.into_iter().filter(|key| identity.tags.contains_key(key)).collect();
+    Change::ChangeIdentity { change: IdentityChange::Untag(keys), puts_back: false }
 }
 
 /// The records that may be ours: those of the ledger, and those that the identity's tag claims, with every value that we

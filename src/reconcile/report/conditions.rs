@@ -115,7 +115,8 @@ impl View<'_> {
         let about = ConditionType::MailFromVerified;
         let domain = self.subject.mail_from()?;
         let what = format!("the MX record of the MAIL FROM domain {domain}");
-        let known = self.status.mail_from.as_ref().filter(|known| known.domain == domain.as_str());
+        let set = |known: &&MailFromState| known.domain == domain.as_str() && known.status != "NotStarted";
+        let known = self.status.mail_from.as_ref().filter(set);
         Some(match (known, &self.status.dkim) {
             (None, None) => self.without_identity(about),
             (None, Some(_)) => {
