@@ -27,12 +27,13 @@ pub enum ConnectError {
     /// Nothing provides credentials.
     #[error(
         "no AWS credentials found: give the operator's service account a role (EKS Pod Identity or IRSA), or set \
-         AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY ({0})"
+         AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     )]
-    NoCredentials(String),
+    NoCredentials,
     /// Something should provide credentials, and fails to.
     #[error(
-        "the AWS credentials cannot be loaded: {0}; check the role of the operator's service account and its trust policy"
+        "the AWS credentials cannot be loaded: {0}; check the role of the operator's service account, its trust policy \
+         and the network"
     )]
     BrokenCredentials(String),
     /// AWS does not take the credentials.
@@ -67,13 +68,11 @@ pub(super) async fn load(region_override: Option<&str>) -> Result<SdkConfig, Con
 /// Loads credentials once, before anything else needs them: only here can be told what is wrong with which.
 pub(super) async fn prove_credentials(sdk: &SdkConfig) -> Result<(), ConnectError> {
     let Some(provider) = sdk.credentials_provider() else {
-        return Err(ConnectError::NoCredentials("there is no provider".to_owned()));
+        return Err(ConnectError::NoCredentials);
     };
     match tokio::time::timeout(CREDENTIALS_TIMEOUT, provider.provide_credentials()).await {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(error @ CredentialsError::CredentialsNotLoaded(_))) => {
-            Err(ConnectError::NoCredentials(errors::credentials_failure(&error).1))
-        }
+        Ok(Err(CredentialsError::CredentialsNotLoaded(_))) => Err(ConnectError::NoCredentials),
         Ok(Err(error)) => Err(ConnectError::BrokenCredentials(errors::credentials_failure(&error).1)),
         Err(_) => {
             let limit = CREDENTIALS_TIMEOUT.as_secs();

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sts::error::{ConnectorError, ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
 
@@ -24,12 +24,23 @@ where
 
 /// Why there are no credentials: whether that may pass by itself, and in words.
 pub(super) fn credentials_failure(error: &CredentialsError) -> (ErrorKind, String) {
-    // A role is assumed by a call of its own, whose answer says more than the chain of errors around it.
-    let from_sts = failure_within::<AssumeRoleWithWebIdentityError>(error)
+    if matches!(error, CredentialsError::CredentialsNotLoaded(_)) {
+        // It lists all providers, none of which is set up.
+        tracing::debug!(reason = causes(error), "no credentials");
+        return (ErrorKind::Denied, "there are none, neither in the environment nor by a role".to_owned());
+    }
+    let assumed = failure_within::<AssumeRoleWithWebIdentityError>(error)
         .or_else(|| failure_within::<AssumeRoleError>(error))
-        .map(|(kind, message)| (kind, format!("AWS STS says: {message}")));
+        .map(|(kind, message)| (kind, format!("the role cannot be assumed: {message}")));
+    let unreached = || source::<ConnectorError>(error).map(|_| (ErrorKind::Unavailable, plain(&causes(error))));
+    // It does not say which file.
+    let unread = || {
+        let reason = source::<std::io::Error>(error)?;
+        let variables = "AWS_WEB_IDENTITY_TOKEN_FILE or AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
+        Some((ErrorKind::Denied, format!("the token of {variables} cannot be read: {reason}")))
+    };
     let (kind, message) =
-        from_sts.unwrap_or_else(|| (ErrorKind::Denied, plain(&chain(error.source().unwrap_or(error)))));
+        assumed.or_else(unreached).or_else(unread).unwrap_or_else(|| (ErrorKind::Denied, plain(&causes(error))));
     let passing = matches!(kind, ErrorKind::Throttled | ErrorKind::Unavailable)
         || matches!(error, CredentialsError::ProviderTimedOut(_));
     (if passing { ErrorKind::Unavailable } else { ErrorKind::Denied }, message)
@@ -185,15 +196,19 @@ fn causes(error: &(dyn Error + 'static)) -> String {
 }
 
 fn chain(error: &(dyn Error + 'static)) -> String {
+    // They only sort what comes after them.
+    const BARE: [&str; 5] = ["dispatch failure", "io error", "other", "client error (Connect)", "service error"];
     let mut texts: Vec<String> = Vec::new();
     for error in std::iter::successors(Some(error), |&error| error.source()) {
         let text = error.to_string();
+        // One of them shows the whole request.
+        let text = text.split(" to request `").next().unwrap_or_default();
         // Some repeat what they stem from.
-        if !texts.iter().any(|said| said.contains(&text)) {
-            texts.push(text);
+        if !BARE.contains(&text) && !texts.iter().any(|said| said.contains(text)) {
+            texts.push(text.to_owned());
         }
     }
-    texts.join(": ")
+    if texts.is_empty() { error.to_string() } else { texts.join(": ") }
 }
 
 #[cfg(test)]

@@ -139,15 +139,18 @@ fn without_an_answer_it_is_unavailable() {
 #[test]
 fn missing_credentials_are_told_as_such() {
     let missing = CredentialsError::not_loaded("no providers in chain provided credentials");
-    assert_eq!(
-        failure(&without(missing)),
-        (
-            ErrorKind::Denied,
-            "the AWS credentials cannot be loaded: no providers in chain provided credentials".to_owned()
-        )
-    );
-    let silent = CredentialsError::provider_timed_out(CALL_TIMEOUT);
-    assert_eq!(failure(&without(silent)).0, ErrorKind::Unavailable);
+    let told = "the AWS credentials cannot be loaded: there are none, neither in the environment nor by a role";
+    assert_eq!(failure(&without(missing)), (ErrorKind::Denied, told.to_owned()));
+    let unread = CredentialsError::provider_error(std::io::Error::other("no such file"));
+    let (kind, message) = failure(&without(unread));
+    assert_eq!(kind, ErrorKind::Denied);
+    assert!(message.contains("AWS_WEB_IDENTITY_TOKEN_FILE") && message.ends_with("no such file"), "{message}");
+    for passing in [
+        CredentialsError::provider_timed_out(CALL_TIMEOUT),
+        CredentialsError::provider_error(ConnectorError::io("connection refused".into())),
+    ] {
+        assert_eq!(failure(&without(passing)).0, ErrorKind::Unavailable);
+    }
 }
 
 #[test]
@@ -164,7 +167,7 @@ fn a_role_that_cannot_be_assumed_is_told_in_the_words_of_sts() {
         );
         let (got, text) = failure(&without(CredentialsError::provider_error(refused)));
         assert_eq!(got, kind, "{code}");
-        assert!(text.contains("AWS STS says: "), "{text}");
+        assert!(text.contains("the role cannot be assumed: "), "{text}");
         assert!(text.contains(told), "{text}");
     }
 }
