@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::cloud::Region;
 use crate::controller::{self, Controller};
 use crate::dns::ZoneId;
+use crate::dns::route53::Route53;
 use crate::dns::snapshot::Dns;
 use crate::domain_name::DomainName;
 use crate::kubernetes;
@@ -21,6 +22,7 @@ use crate::leadership::WritePermit;
 use crate::leadership::lease::{Lease, LeaseName};
 use crate::reconcile::Reconciler;
 use crate::reconcile::subject::{Filters, Settings};
+use crate::ses::sesv2::SesV2;
 use crate::ses::snapshot::Identities;
 use crate::start_error::StartError;
 use crate::telemetry::metrics::Metrics;
@@ -79,8 +81,8 @@ async fn start(options: &RunOptions, stopped: tokio::sync::watch::Receiver<bool>
     let listener = server::bind(options.bind_address).await?;
     let serving = tokio::spawn(server::serve(listener, Arc::clone(&metrics), domain_store.clone()));
     let reconciler = Reconciler {
-        identities: Identities::new(aws.ses_v2(&settings.account), clock.clone()),
-        dns: Dns::new(aws.route53(), clock.clone()),
+        identities: Identities::new(SesV2::new(&aws, &settings.account), clock.clone()),
+        dns: Dns::new(Route53::new(&aws), clock.clone()),
         clock: clock.clone(),
         settings,
     };

@@ -7,7 +7,8 @@
 //! | `calls` | what every call has in common: permission to write, metrics, a line in the log |
 //! | `errors` | the SDK's errors, mapped once |
 //!
-//! The SDK's types stay in here and in the two adapters, [`SesV2`] and [`Route53`].
+//! The SDK's types stay in here and in the two adapters, [`SesV2`](crate::ses::sesv2::SesV2) and
+//! [`Route53`](crate::dns::route53::Route53), which are made of a connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,9 +21,7 @@ use tokio::sync::OnceCell;
 pub(crate) use self::calls::Calls;
 pub use self::connect::ConnectError;
 use crate::cloud::{ErrorKind, Region};
-use crate::dns::route53::Route53;
 use crate::leadership::WritePermit;
-use crate::ses::sesv2::SesV2;
 use crate::telemetry::metrics::Metrics;
 
 mod calls;
@@ -75,14 +74,14 @@ impl Aws {
         self.account.get_or_try_init(|| self.ask_for_account()).await.cloned()
     }
 
-    /// SES, in any Region; `account` is a part of its identities' names.
-    pub fn ses_v2(&self, account: &str) -> SesV2 {
-        SesV2::new(self.sdk.clone(), self.calls.clone(), account)
+    /// The SDK's configuration, for the adapters.
+    pub(crate) fn sdk(&self) -> &SdkConfig {
+        &self.sdk
     }
 
-    /// Route 53.
-    pub fn route53(&self) -> Route53 {
-        Route53::new(&self.sdk, self.calls.clone())
+    /// The way by which the adapters send their calls.
+    pub(crate) fn calls(&self) -> Calls {
+        self.calls.clone()
     }
 
     async fn ask_for_account(&self) -> Result<String, ConnectError> {

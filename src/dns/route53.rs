@@ -1,13 +1,12 @@
 //! Route 53.
 
-use aws_config::SdkConfig;
 use aws_sdk_route53::Client;
 use aws_sdk_route53::operation::list_resource_record_sets::ListResourceRecordSetsOutput;
 use aws_sdk_route53::types::{ChangeBatch, ChangeInfo, ChangeStatus, RrType};
 
 use self::convert::{record_set, sdk_change};
 use super::{DnsProvider, HostedZone, RecordChange, RecordSet, Subtree, ZoneId};
-use crate::aws::Calls;
+use crate::aws::{Aws, Calls};
 use crate::cloud::{CloudError, ErrorKind};
 use crate::domain_name::DomainName;
 
@@ -39,8 +38,9 @@ struct Start {
 }
 
 impl Route53 {
-    pub(crate) fn new(sdk: &SdkConfig, calls: Calls) -> Self {
-        Self { client: Client::new(sdk), calls }
+    /// The hosted zones of the connection's account.
+    pub fn new(aws: &Aws) -> Self {
+        Self { client: Client::new(aws.sdk()), calls: aws.calls() }
     }
 
     async fn page(

@@ -9,7 +9,7 @@ use aws_sdk_sesv2::types::{BehaviorOnMxFailure, DkimSigningAttributes, DkimSigni
 
 use self::convert::{identity, key_length, mx_failure_behavior, sdk_tags};
 use super::{Identity, IdentityChange, IdentityKey, IdentityService, NewIdentity};
-use crate::aws::Calls;
+use crate::aws::{Aws, Calls};
 use crate::cloud::{CloudError, ErrorKind, Region};
 
 mod convert;
@@ -24,7 +24,9 @@ pub struct SesV2 {
 }
 
 impl SesV2 {
-    pub(crate) fn new(sdk: SdkConfig, calls: Calls, account: &str) -> Self {
+    /// The identities of the connection's account, whose number is a part of their names.
+    pub fn new(aws: &Aws, account: &str) -> Self {
+        let (sdk, calls) = (aws.sdk().clone(), aws.calls());
         Self { sdk, calls, account: account.to_owned(), clients: Arc::default() }
     }
 

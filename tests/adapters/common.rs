@@ -36,7 +36,7 @@ impl Cloud {
         account.settings(Settings::default().at_once()).await?;
         let (permit, metrics) = (WritePermit::alone(), Arc::new(Metrics::default()));
         let aws = Aws::from_config(&sdk(&account), permit.clone(), Arc::clone(&metrics))?;
-        let (ses, route53) = (aws.ses_v2(account.id()), aws.route53());
+        let (ses, route53) = (SesV2::new(&aws, account.id()), Route53::new(&aws));
         Ok(Self { account, aws, ses, route53, permit, metrics })
     }
 
