@@ -1,0 +1,127 @@
+//! The pages speak of everything that users meet, and lead nowhere else.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::CommandFactory;
+use serde_json::{Value, json};
+use ses_operator::api::SesDomain;
+use ses_operator::api::crd::custom_resource_definition;
+use ses_operator::cli::Cli;
+use ses_operator::telemetry::metrics::Metrics;
+
+use crate::render;
+
+#[test]
+fn every_condition_and_reason() -> Result<()> {
+    let page = render::read("docs/conditions.md")?;
+    let source = render::read("src/api/conditions.rs")?;
+    let variants = source.lines().filter_map(|line| line.strip_prefix("    ")?.strip_suffix(','));
+    let variants: Vec<&str> = variants.filter(|name| name.chars().all(char::is_alphanumeric)).collect();
+    assert!(variants.len() > 30, "{variants:?}");
+    for name in variants {
+        assert!(page.contains(&format!("\n| `{name}` |")), "docs/conditions.md says nothing of {name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn every_flag() -> Result<()> {
+    let page = render::read("docs/operations.md")?;
+    let command = Cli::command();
+    let run = command.find_subcommand("run").context("a command run")?;
+    let flags: Vec<&str> = run.get_arguments().filter_map(clap::Arg::get_long).collect();
+    assert!(flags.len() > 9, "{flags:?}");
+    for flag in flags {
+        assert!(page.contains(&format!("| `--{flag}` |")), "docs/operations.md says nothing of --{flag}");
+    }
+    Ok(())
+}
+
+#[test]
+fn every_metric() -> Result<()> {
+    let page = render::read("docs/operations.md")?;
+    // A family without series is not rendered.
+    let metrics = Metrics::default();
+    metrics.aws_call("ses", "GetEmailIdentity", "ok", Duration::ZERO);
+    metrics.reconcile("ok", Duration::ZERO);
+    let unmet = json!([{
+        "type": "Ready", "status": "False", "reason": "Throttled", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"
+    }]);
+    let domain: SesDomain = serde_json::from_value(json!({
+        "apiVersion": "ses-operator.dev/v1alpha1",
+        "kind": "SesDomain",
+        "metadata": {"name": "example-com"},
+        "spec": {"domain": "example.com"},
+        "status": {"conditions": unmet}
+    }))?;
+    let metrics = metrics.render(std::iter::once(&domain));
+    let types: Vec<(&str, &str)> =
+        metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+    assert_eq!(types.len(), 7, "{metrics}");
+    for (name, kind) in types {
+        let suffix = match kind {
+            "counter" => "_total",
+            "info" => "_info",
+            _ => "",
+        };
+        assert!(page.contains(&format!("| `{name}{suffix}` |")), "docs/operations.md says nothing of {name}{suffix}");
+    }
+    Ok(())
+}
+
+#[test]
+fn every_field_of_the_resource() -> Result<()> {
+    let page = render::read("docs/sesdomain.md")?;
+    let definition = serde_json::to_value(custom_resource_definition()?)?;
+    let properties = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
+    let mut fields = names(&properties["spec"]);
+    fields.extend(properties["status"]["properties"].as_object().into_iter().flat_map(|fields| fields.keys().cloned()));
+    assert!(fields.len() > 35, "{fields:?}");
+    for field in fields {
+        assert!(
+            page.contains(&format!("`{field}`")) || page.contains(&format!(".{field}`")),
+            "docs/sesdomain.md says nothing of {field}"
+        );
+    }
+    Ok(())
+}
+
+/// The names of all fields that hold no others, at any depth.
+fn names(schema: &Value) -> Vec<String> {
+    let fields = schema["properties"].as_object().or_else(|| schema["items"]["properties"].as_object());
+    let named = |(name, schema): (&String, &Value)| {
+        let inner = names(schema);
+        if inner.is_empty() { vec![name.clone()] } else { inner }
+    };
+    fields.into_iter().flatten().flat_map(named).collect()
+}
+
+#[test]
+fn every_link_leads_to_a_file() -> Result<()> {
+    let mut links = 0;
+    for page in [
+        "README.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "DESIGN.md",
+        "SECURITY.md",
+        "charts/ses-operator/README.md",
+        "docs/conditions.md",
+        "docs/installing.md",
+        "docs/operations.md",
+        "docs/sesdomain.md",
+    ] {
+        let text = render::read(page)?;
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target) {
+            if !target.starts_with("https://") {
+                let folder = render::file(page);
+                let target = folder.parent().context("a folder")?.join(target);
+                assert!(target.exists(), "{page} leads to {}", target.display());
+                links += 1;
+            }
+        }
+    }
+    assert!(links > 15, "{links} links");
+    Ok(())
+}
