@@ -41,7 +41,7 @@ impl From<kube::Error> for SaveError {
 /// The journal of a real API server.
 pub struct ApiJournal {
     client: Client,
-    recorder: Recorder,
+    reporter: Reporter,
     /// By UID, so that a resource made anew under the same name starts from nothing.
     latest: Mutex<HashMap<String, SesDomain>>,
 }
@@ -50,7 +50,7 @@ impl ApiJournal {
     /// A journal that nothing was written to yet.
     pub fn new(client: Client) -> Self {
         let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: std::env::var("POD_NAME").ok() };
-        Self { recorder: Recorder::new(client.clone(), reporter), client, latest: Mutex::default() }
+        Self { client, reporter, latest: Mutex::default() }
     }
 
     /// The latest version of a resource: the one of the store, or the answer to our last patch.
@@ -143,7 +143,9 @@ impl Journal for ApiJournal {
             action: event.action.to_owned(),
             secondary: None,
         };
-        if let Err(error) = self.recorder.publish(&event, &resource.object_ref(&())).await {
+        // A recorder tells events apart by their reason, and would keep the first one's note: each is told by its own.
+        let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
+        if let Err(error) = recorder.publish(&event, &resource.object_ref(&())).await {
             tracing::debug!("an event could not be told: {error}");
         }
     }
