@@ -97,6 +97,8 @@ fn kind(status: u16, code: Option<&str>, message: &str) -> ErrorKind {
         return if matches!(status, 401 | 403) { ErrorKind::Denied } else { ErrorKind::Unavailable };
     };
     match code {
+        // Not the identity is missing but what the request would have it use: only a person can mend that.
+        "NotFoundException" if message.to_ascii_lowercase().contains("configuration set") => ErrorKind::Rejected,
         "NotFoundException" | "NoSuchHostedZone" | "NoSuchChange" => ErrorKind::NotFound,
         "AlreadyExistsException" => ErrorKind::Conflict,
         "InvalidChangeBatch" if is_lost_race(message) => ErrorKind::Conflict,

@@ -9,6 +9,7 @@ fn codes_become_kinds() {
     use ErrorKind::*;
     for (status, code, message, expected) in [
         (404, "NotFoundException", "Email identity example.com does not exist.", NotFound),
+        (404, "NotFoundException", "Configuration set <main> does not exist.", Rejected),
         (404, "NoSuchHostedZone", "No hosted zone found with ID: Z1", NotFound),
         (404, "NoSuchChange", "Could not find resource with ID: C1", NotFound),
         (400, "AlreadyExistsException", "Email identity example.com already exist.", Conflict),
