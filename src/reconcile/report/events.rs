@@ -44,6 +44,7 @@ pub(super) fn events(subject: &Subject<'_>, plan: &Plan, applied: &Applied, afte
             format!("spec.dmarcPolicy was removed: {name} \"{record}\" stays as it is, and is no longer managed"),
         ));
     }
+    events.extend(restart(subject, after));
     events.extend(stage(subject, after));
     events.extend(turns(subject, after));
     events
@@ -146,7 +147,7 @@ fn identity(domain: &str, change: &IdentityChange, puts_back: bool) -> Option<Ev
         IdentityChange::DkimKey(_) => Some(Event::normal(
             "VerificationRestarted",
             "Restart",
-            format!("asked SES to look for the DKIM records of {domain} again"),
+            format!("SES gave up looking for the DKIM records of {domain} and was asked to look again"),
         )),
         IdentityChange::Tag(tags) if tags.contains_key(ADOPTED) => Some(Event::normal(
             "IdentityAdopted",
@@ -159,6 +160,16 @@ fn identity(domain: &str, change: &IdentityChange, puts_back: bool) -> Option<Ev
         | IdentityChange::Tag(_)
         | IdentityChange::Untag(_) => None,
     }
+}
+
+/// A MAIL FROM domain that SES was asked to look for again. Clearing it first is a part of that.
+fn restart(subject: &Subject<'_>, after: &SesDomainStatus) -> Option<Event> {
+    let now = after.mail_from.as_ref()?;
+    let before = subject.status.mail_from.as_ref().and_then(|before| before.restarted_at.as_ref());
+    (now.restarted_at.is_some() && now.restarted_at.as_ref() != before).then(|| {
+        let note = format!("SES gave up looking for the MX record of {} and was asked to look again", now.domain);
+        Event::normal("VerificationRestarted", "Restart", note)
+    })
 }
 
 /// A stage that follows another. The first one is part of becoming Ready.
