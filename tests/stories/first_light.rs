@@ -20,6 +20,8 @@ spec:
   domain: {}
   mailFromSubdomain: mail
   mxFailureBehavior: RejectMessage
+  feedbackForwarding: Disabled
+  tags: {{team: mail}}
   dmarcPolicy:
     stages: [{{name: monitor, policy: None, minDuration: 30d}}, {{name: reject, policy: Reject}}]
 ",
@@ -65,6 +67,8 @@ spec:
         ] {
             world.event(reason, words).await?;
         }
+        let told = world.events().await?;
+        assert!(!told.iter().any(|event| event.contains("behind our back")), "{told:#?}");
         // As few calls as the issue allows.
         assert_eq!(world.count_since(mark, "ChangeResourceRecordSets").await?, 1);
         assert_eq!(world.count_since(mark, "CreateEmailIdentity").await?, 1);

@@ -7,16 +7,28 @@
 //! | [`first_light`] | from `kubectl apply` to Ready |
 //! | [`verification`] | SES takes its time, gives up, and is asked again |
 //! | [`dmarc_walk`] | from monitoring to enforcement |
+//! | [`deletion`] | what goes when a resource is deleted, and what stays |
 //! | [`drift`] | what others change behind our back |
 //! | [`zones`] | where the records go |
+//! | [`restarts`] | the operator is killed, restarted, and told another Region |
+//! | [`bad_input`] | what users may ask for, to the edges of it |
+//! | [`faults`] | AWS denies, throttles, breaks and hangs |
+//! | [`process`] | how the operator starts, ends, and what it says of itself |
+//! | [`refusals`] | what it says when it can't start |
 //!
 //! Each has a [`world`] of its own, so all of them run at once.
 
 mod admission;
+mod bad_input;
 mod cluster;
+mod deletion;
 mod dmarc_walk;
 mod drift;
+mod faults;
 mod first_light;
+mod process;
+mod refusals;
+mod restarts;
 mod verification;
 mod world;
 mod zones;

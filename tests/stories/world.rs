@@ -34,8 +34,10 @@ use crate::cluster::{SOON, cluster};
 mod aws;
 mod diagnosis;
 mod history;
+pub(crate) mod probes;
 mod specs;
 
+pub(crate) use diagnosis::api_writes;
 use history::History;
 pub(crate) use specs::*;
 
@@ -265,6 +267,16 @@ impl World {
         self.awaits(&format!("{condition} to have been {status}"), async || {
             let found = history.find(since, condition, status);
             found.with_context(|| history.tell(since))
+        })
+        .await
+    }
+
+    /// Waits until any condition has turned since then.
+    pub(crate) async fn turns_after(&mut self, since: usize) -> Result<()> {
+        let history = self.history.clone();
+        self.awaits("a condition to turn", async || {
+            ensure!(history.len() > since, "none has");
+            Ok(())
         })
         .await
     }

@@ -18,6 +18,7 @@ use crate::wait::until;
 pub struct Builder {
     program: PathBuf,
     kubeconfig: PathBuf,
+    log_format: &'static str,
     arguments: Vec<String>,
     environment: BTreeMap<String, String>,
     log: PathBuf,
@@ -47,6 +48,7 @@ impl Operator {
         Builder {
             program: program.into(),
             kubeconfig: control_plane.kubeconfig(),
+            log_format: "text",
             arguments: Vec::new(),
             environment: BTreeMap::new(),
             log: control_plane.folder().join(log),
@@ -111,7 +113,13 @@ impl Builder {
         self
     }
 
-    /// Adds arguments after `run --log-format=text`.
+    /// How it logs: `text`, unless told otherwise, or `json`.
+    pub fn log_format(mut self, format: &'static str) -> Self {
+        self.log_format = format;
+        self
+    }
+
+    /// Adds arguments after `run --log-format=…`.
     pub fn arguments<A: Into<String>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
         self.arguments.extend(arguments.into_iter().map(Into::into));
         self
@@ -135,7 +143,7 @@ impl Builder {
     /// Starts it. It is not waited for: what "ready" means is the story's to say.
     pub fn start(self) -> Result<Operator> {
         let mut command = Command::new(&self.program);
-        command.args(["run", "--log-format=text"]).args(&self.arguments);
+        command.arg("run").arg(format!("--log-format={}", self.log_format)).args(&self.arguments);
         // Nothing of whoever runs the tests: neither an account of theirs nor a way round the rig.
         for (variable, _) in std::env::vars_os() {
             let name = variable.to_string_lossy().to_ascii_uppercase();

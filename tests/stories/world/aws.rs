@@ -67,6 +67,16 @@ impl World {
         .await
     }
 
+    /// Waits until anything was called since then, whatever the answer.
+    pub(crate) async fn awaits_call_after(&mut self, mark: u64) -> Result<()> {
+        let account = self.account.clone();
+        self.awaits("any call", async || {
+            ensure!(!account.requests_since(mark).await?.is_empty(), "there is none");
+            Ok(())
+        })
+        .await
+    }
+
     /// Plays a fault on every request of every service.
     pub(crate) async fn down(&self, kind: FaultKind) -> Result<()> {
         for service in [Service::Ses, Service::Route53, Service::Sts] {

@@ -1,9 +1,11 @@
 //! What a story that failed prints.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::ListParams;
+use ses_operator_rig::control_plane::ControlPlane;
+use ses_operator_rig::control_plane::audit::{AuditEntry, AuditMark};
 use ses_operator_rig::leash::tail;
 
 use super::World;
@@ -55,5 +57,37 @@ impl World {
             calls.unwrap_or_else(|error| format!("{error:#}")),
             self.namespace,
         )
+    }
+}
+
+/// What was written to the API server since then, of one namespace: `verb resource/subresource`.
+pub(crate) fn api_writes(plane: &ControlPlane, mark: AuditMark, namespace: &str) -> Result<Vec<String>> {
+    let entries = plane.audit_since(mark)?.into_iter().filter(|entry| entry.writes() && entry.namespace == namespace);
+    let told = |entry: AuditEntry| {
+        let place = [entry.resource, entry.subresource].join("/");
+        format!("{} {}", entry.verb, place.trim_end_matches('/'))
+    };
+    Ok(entries.map(told).collect())
+}
+
+impl World {
+    /// Waits until there is nothing more to do, and all that was done is in the audit log.
+    pub(crate) async fn settles(&mut self) -> Result<()> {
+        let (plane, mark, namespace) = (self.plane, self.plane.audit_mark()?, self.namespace.clone());
+        self.reconciles("settled").await?;
+        self.awaits("the answer to be logged", async || {
+            let writes = api_writes(plane, mark, &namespace)?;
+            ensure!(
+                writes.ends_with(&["patch sesdomains".to_owned(), "patch sesdomains/status".to_owned()]),
+                "{writes:?}"
+            );
+            Ok(())
+        })
+        .await
+    }
+
+    /// What was written to the API server since then: the story's own writes too.
+    pub(crate) fn api_writes_since(&self, mark: AuditMark) -> Result<Vec<String>> {
+        api_writes(self.plane, mark, &self.namespace)
     }
 }

@@ -1,0 +1,254 @@
+//! The operator is killed, restarted, and told another Region.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use kube::api::DeleteParams;
+use serde_json::json;
+use ses_operator_rig::aws::{Fault, FaultKind, Service};
+
+use crate::world::{NAME, SWEEP, World, bare_story, full, story, with};
+
+fn everything() -> serde_json::Value {
+    with(
+        full(),
+        json!({"mxFailureBehavior": "RejectMessage", "feedbackForwarding": "Disabled", "tags": {"team": "mail"}}),
+    )
+}
+
+/// Where every story of a new domain must end, whatever happened on the way; and then nothing is left to do.
+async fn is_as_ever(world: &mut World) -> Result<()> {
+    world.sees("Ready", "True").await?;
+    let domain = world.domain.clone();
+    let status = world.status().await?;
+    let tokens = status.dkim.context("DKIM")?.tokens;
+    let mut records = world.records().await?;
+    for (index, token) in tokens.iter().enumerate() {
+        records = records.into_iter().map(|record| record.replace(token, &format!("token{index}"))).collect();
+    }
+    records.sort();
+    let mut expected = vec![
+        format!("_dmarc.{domain} TXT 300 \"v=DMARC1; p=none; rua=mailto:dmarc@example.com\""),
+        format!("mail.{domain} MX 300 10 feedback-smtp.eu-west-1.amazonses.com"),
+        format!("mail.{domain} TXT 300 \"v=spf1 include:amazonses.com ~all\""),
+    ];
+    expected.extend((0..3).map(|n| format!("token{n}._domainkey.{domain} CNAME 300 token{n}.dkim.amazonses.com")));
+    expected.sort();
+    assert_eq!(records, expected);
+    assert!(status.records.iter().all(|record| record.ours && record.published), "{:?}", status.records);
+    assert_eq!(world.mail_from().await?, (format!("mail.{domain}"), "SUCCESS".into(), "REJECT_MESSAGE".into()));
+    assert!(!world.identity().await?.feedback_forwarding_status);
+    assert!(world.account.refusals().await?.is_empty());
+    let mark = world.mark().await?;
+    world.reconciles("at the end").await?;
+    let writes = world.writes_since(mark).await?;
+    ensure!(writes.is_empty(), "{writes:?}");
+    Ok(())
+}
+
+/// Waits until the fault has hit, and kills the operator there and then.
+async fn kill_there(world: &mut World, mark: u64, operation: &str) -> Result<()> {
+    world.calls_since(mark, operation).await?;
+    world.kill()?;
+    world.account.clear_faults().await?;
+    world.start([])
+}
+
+fn fault(operation: &str, kind: FaultKind) -> Fault {
+    let route53 = ["ChangeResourceRecordSets", "GetChange"].contains(&operation);
+    let service = if route53 { Service::Route53 } else { Service::Ses };
+    Fault::new(service, kind).operation(operation).times(1).lasting(Duration::from_secs(20))
+}
+
+/// Kills the operator in a call of this operation: before it was carried out, and right after.
+async fn killed_in(name: &str, operation: &str) -> Result<()> {
+    for (when, kind) in [("before", FaultKind::Hang), ("after", FaultKind::LostAnswer)] {
+        story(&format!("{name}-{when}"), async |world| {
+            let mark = world.mark().await?;
+            world.account.fault(fault(operation, kind)).await?;
+            world.apply(everything()).await?;
+            kill_there(world, mark, operation).await?;
+            is_as_ever(world).await
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// The same of a deletion.
+async fn killed_deleting(name: &str, operation: &str) -> Result<()> {
+    for (when, kind) in [("before", FaultKind::Hang), ("after", FaultKind::LostAnswer)] {
+        story(&format!("{name}-{when}"), async |world| {
+            world.apply(everything()).await?;
+            world.sees("Ready", "True").await?;
+            let mark = world.mark().await?;
+            world.account.fault(fault(operation, kind)).await?;
+            world.domains().delete(NAME, &DeleteParams::default()).await?;
+            kill_there(world, mark, operation).await?;
+            world.is_gone().await?;
+            assert!(world.records().await?.is_empty());
+            assert!(!world.has_identity().await?);
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn killed_while_the_identity_is_created() -> Result<()> {
+    killed_in("kill-create", "CreateEmailIdentity").await
+}
+
+#[tokio::test]
+async fn killed_while_the_records_are_written() -> Result<()> {
+    killed_in("kill-records", "ChangeResourceRecordSets").await
+}
+
+#[tokio::test]
+async fn killed_while_the_records_are_on_their_way() -> Result<()> {
+    killed_in("kill-sync", "GetChange").await
+}
+
+#[tokio::test]
+async fn killed_while_mail_from_is_set() -> Result<()> {
+    killed_in("kill-mail-from", "PutEmailIdentityMailFromAttributes").await
+}
+
+#[tokio::test]
+async fn killed_while_feedback_forwarding_is_set() -> Result<()> {
+    killed_in("kill-feedback", "PutEmailIdentityFeedbackAttributes").await
+}
+
+#[tokio::test]
+async fn killed_while_records_are_removed() -> Result<()> {
+    killed_deleting("kill-removal", "ChangeResourceRecordSets").await
+}
+
+#[tokio::test]
+async fn killed_while_the_identity_is_deleted() -> Result<()> {
+    killed_deleting("kill-deletion", "DeleteEmailIdentity").await
+}
+
+#[tokio::test]
+async fn killed_again_and_again() -> Result<()> {
+    story("kill-always", async |world| {
+        let mut seen = world.now();
+        world.apply(everything()).await?;
+        // At every turn of a condition, until there are none any more.
+        while !world.statuses("Ready").ends_with(&["True".to_owned()]) {
+            world.turns_after(seen).await?;
+            seen = world.now();
+            world.restart()?;
+        }
+        is_as_ever(world).await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_settled_operator_that_restarts_writes_nothing() -> Result<()> {
+    story("restart", async |world| {
+        world.apply(everything()).await?;
+        world.sees("Ready", "True").await?;
+        world.settles().await?;
+        let (mark, audit) = (world.mark().await?, world.plane.audit_mark()?);
+        world.restart()?;
+        world.has_reconciled(1.0).await?;
+        // Also the looks that follow by themselves.
+        world.account.advance(SWEEP).await?;
+        world.has_reconciled(2.0).await?;
+        assert_eq!(world.api_writes_since(audit)?, Vec::<String>::new());
+        assert_eq!(world.writes_since(mark).await?.len(), 0);
+
+        // The twin: it would have written, had there been something to write.
+        world.apply(with(everything(), json!({"tags": {"team": "other"}}))).await?;
+        world.sees("Ready", "True").await?;
+        world.reconciles("changed").await?;
+        let writes: Vec<String> = world.writes_since(mark).await?.into_iter().map(|write| write.operation).collect();
+        assert_eq!(writes, ["TagResource"]);
+        assert!(world.api_writes_since(audit)?.contains(&"patch sesdomains/status".to_owned()));
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_reconcile_with_nothing_to_do_writes_nothing_but_the_answer_to_who_asked() -> Result<()> {
+    story("no-op", async |world| {
+        world.apply(everything()).await?;
+        world.sees("Ready", "True").await?;
+        world.settles().await?;
+        let (mark, audit) = (world.mark().await?, world.plane.audit_mark()?);
+        let reconciled = world.reconciled().await?;
+        world.account.advance(SWEEP).await?;
+        world.has_reconciled(reconciled + 1.0).await?;
+        assert_eq!(world.api_writes_since(audit)?, Vec::<String>::new(), "nobody asked for anything");
+
+        world.reconciles("asked").await?;
+        let reconciled = world.reconciled().await?;
+        world.account.advance(SWEEP).await?;
+        world.has_reconciled(reconciled + 1.0).await?;
+        let plane = world.plane;
+        let namespace = world.namespace.clone();
+        world
+            .awaits("the two writes to be logged", async || {
+                let writes = crate::world::api_writes(plane, audit, &namespace)?;
+                // The story's own annotation, and the one answer.
+                ensure!(writes == ["patch sesdomains", "patch sesdomains/status"], "{writes:?}");
+                Ok(())
+            })
+            .await?;
+        assert_eq!(world.writes_since(mark).await?.len(), 0);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn another_default_region_moves_nothing() -> Result<()> {
+    story("region", async |world| {
+        world.apply(full()).await?;
+        world.sees("Ready", "True").await?;
+        let (mark, records) = (world.mark().await?, world.records().await?);
+        world.kill()?;
+        let elsewhere = world.builder([]).arguments(["--leader-elect=false", "--region=eu-central-1"]);
+        world.start_as(elsewhere)?;
+        world.reconciles("in another Region").await?;
+        world.sees("Ready", "True").await?;
+        assert_eq!(world.records().await?, records);
+        assert_eq!(world.status().await?.region.as_deref(), Some("eu-west-1"));
+        let writes = world.writes_since(mark).await?;
+        assert!(writes.is_empty(), "{writes:?}");
+
+        // The twin: a new resource goes there.
+        world.apply_as("new", json!({"domain": "new.region.example"})).await?;
+        world.sees_of("new", "Ready", "True").await?;
+        let made = world
+            .account
+            .sesv2("eu-central-1")
+            .get_email_identity()
+            .email_identity("new.region.example")
+            .send()
+            .await?;
+        assert!(made.verified_for_sending_status);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_happens_while_no_operator_runs_is_caught_up_with() -> Result<()> {
+    bare_story("caught-up", async |world| {
+        world.zone = world.account.create_zone(&world.domain).await?;
+        world.apply(everything()).await?;
+        world.start([])?;
+        is_as_ever(world).await?;
+        world.kill()?;
+        world.account.delete_record(&world.zone, "mail.caught-up.example", "MX").await?;
+        world.start([])?;
+        world.event("RecordPutBack", "mail.caught-up.example MX").await?;
+        is_as_ever(world).await
+    })
+    .await
+}
