@@ -27,7 +27,7 @@ async fn the_chart_renders_the_definition_unchanged() -> Result<()> {
     let rendered = render::chart(&[]).await?;
     let rendered = render::object(&rendered, "CustomResourceDefinition", CRD)?;
     let installed: CustomResourceDefinition = serde_json::from_value(rendered.clone())?;
-    assert!(installed.spec == custom_resource_definition()?.spec, "{rendered:#}");
+    assert!(installed.spec == custom_resource_definition()?.spec, "the chart renders another one: run config/generate");
     assert_eq!(rendered["metadata"]["annotations"]["helm.sh/resource-policy"], "keep");
 
     let removable = render::chart(&["--set", "crds.keep=false"]).await?;
