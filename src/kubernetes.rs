@@ -49,25 +49,26 @@ pub async fn check_access(domains: &Api<SesDomain>) -> Result<(), StartError> {
 
 /// What an error of the API server means, in one line.
 pub fn in_words(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) if status.code == 403 => {
-            format!("{}; grant the operator's ServiceAccount the chart's RBAC", status.message)
-        }
-        kube::Error::Api(status) if status.code == 401 => {
-            "the API server does not accept the credentials: renew them".to_owned()
-        }
-        kube::Error::Api(status) => format!("the API server answered {} {}", status.code, status.message),
-        other => {
-            let mut words = other.to_string();
-            let mut cause = std::error::Error::source(other);
-            while let Some(deeper) = cause {
-                let deeper_words = deeper.to_string();
-                if !words.contains(&deeper_words) {
-                    words = format!("{words}: {deeper_words}");
-                }
-                cause = deeper.source();
-            }
-            format!("the API server can't be reached ({words}): check the address and the network")
-        }
+    let kube::Error::Api(status) = error else {
+        return format!("the API server can't be reached ({}): check the address and the network", causes(error));
+    };
+    match status.code {
+        403 => format!("{}; grant the operator's ServiceAccount the chart's RBAC", status.message),
+        401 => "the API server does not accept the credentials: renew them".to_owned(),
+        code => format!("the API server answered {code} {}", status.message),
     }
+}
+
+/// An error and what it stems from, where that says more.
+fn causes(error: &kube::Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(deeper) = cause {
+        let deeper_words = deeper.to_string();
+        if !words.contains(&deeper_words) {
+            words = format!("{words}: {deeper_words}");
+        }
+        cause = deeper.source();
+    }
+    words
 }

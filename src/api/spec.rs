@@ -1,5 +1,7 @@
 //! What a user asks for.
 
+#![expect(clippy::duplicated_attributes, reason = "several printer columns of one type are no mistake")]
+
 use std::collections::BTreeMap;
 
 use kube::{CustomResource, KubeSchema};

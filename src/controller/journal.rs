@@ -30,9 +30,10 @@ pub enum SaveError {
 
 impl From<kube::Error> for SaveError {
     fn from(error: kube::Error) -> Self {
-        match &error {
-            kube::Error::Api(status) if status.code == 404 => Self::Gone,
-            kube::Error::Api(status) if status.code == 409 => Self::Outdated,
+        let code = if let kube::Error::Api(status) = &error { status.code } else { 0 };
+        match code {
+            404 => Self::Gone,
+            409 => Self::Outdated,
             _ => Self::Refused(Box::new(error)),
         }
     }

@@ -80,7 +80,7 @@ fn current<'a>(policy: &'a DmarcPolicy, evidence: Evidence<'_>) -> Option<(usize
     // A record of the user's own, or of stages that were renamed: go on where nothing becomes weaker.
     exact
         .or_else(|| policy.stages.iter().enumerate().find(|(_, stage)| stage_strength(stage) >= published.strength()))
-        .or_else(|| policy.stages.iter().enumerate().last())
+        .or_else(|| policy.stages.iter().enumerate().next_back())
 }
 
 fn stage_named<'a>(policy: &'a DmarcPolicy, name: &str) -> Option<&'a DmarcStage> {

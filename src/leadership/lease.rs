@@ -77,7 +77,7 @@ struct Seen {
 
 /// What an attempt came to.
 enum Attempt {
-    Held { version: LeaseObject, sent: Instant },
+    Held { version: Box<LeaseObject>, sent: Instant },
     Others(String),
 }
 
@@ -124,7 +124,7 @@ impl Lease {
                 Ok(Attempt::Held { version, sent }) => {
                     self.permit.extend(sent + LEASE_DURATION);
                     tracing::info!(lease = self.name.name, namespace = self.name.namespace, "leading");
-                    return Ok(version);
+                    return Ok(*version);
                 }
                 Ok(Attempt::Others(holder)) => {
                     if told.as_ref() != Some(&holder) {
@@ -147,7 +147,7 @@ impl Lease {
         let sent = Instant::now();
         let Some(found) = self.api.get_opt(&self.name.name).await? else {
             let version = self.api.create(&post(), &self.claimed(None)).await?;
-            return Ok(Attempt::Held { version, sent });
+            return Ok(Attempt::Held { version: Box::new(version), sent });
         };
         let spec = found.spec.clone().unwrap_or_default();
         let holder = spec.holder_identity.clone().unwrap_or_default();
@@ -156,7 +156,7 @@ impl Lease {
         }
         let sent = Instant::now();
         let version = self.api.replace(&self.name.name, &post(), &self.claimed(Some(&found))).await?;
-        Ok(Attempt::Held { version, sent })
+        Ok(Attempt::Held { version: Box::new(version), sent })
     }
 
     fn has_expired(&mut self, found: &LeaseObject, spec: &LeaseSpec) -> bool {
