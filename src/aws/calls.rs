@@ -80,8 +80,8 @@ impl Calls {
 
     fn note(&self, operation: &'static str, object: &str, error: Option<&CloudError>, took: Duration) {
         let outcome = error.map_or("ok", |error| error.kind.as_label());
-        let message = error.map(|error| error.message.as_str());
-        tracing::debug!(operation, object, outcome, message, took = ?took, "AWS call");
+        let error = error.map(|error| error.message.as_str());
+        tracing::debug!(operation, object, outcome, error, took = ?took, "AWS call");
         let (service, name) = operation.split_once(':').unwrap_or(("aws", operation));
         self.metrics.aws_call(service, name, outcome, took);
     }

@@ -121,7 +121,8 @@ async fn reconcile<S: IdentityService, D: DnsProvider>(
     let span = tracing::info_span!(
         "reconcile",
         namespace = seen.namespace().unwrap_or_default(),
-        name = seen.name_any(),
+        // Not `name`: JSON logs have the span's own name there.
+        resource = seen.name_any(),
         domain = seen.spec.domain
     );
     async {
