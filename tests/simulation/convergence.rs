@@ -1,1 +1,248 @@
 //! Seeded: whatever goes wrong on the way, the same end.
+//!
+//! Each seed draws a spec, a zone with other people's records, and an edit or a deletion. It is played twice, once in peace
+//! and once with calls that fail, answers that are lost and an operator that dies; both must come to the same end, do no
+//! harm, and then rest.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use ses_operator::api::spec::SesDomainSpec;
+
+use crate::cloud::faults::Strike;
+use crate::random::Random;
+use crate::simulation::{NAME, Simulation, ZONE, hours, manifest, minutes};
+
+const SEEDS: u64 = 2_000;
+
+#[test]
+fn whatever_goes_wrong_the_end_is_the_same() {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let seeds: Vec<u64> = match number("SEED") {
+        Some(seed) => vec![seed],
+        None => (1..=number("SEEDS").unwrap_or(SEEDS)).collect(),
+    };
+    let began = Instant::now();
+    let reconciles = AtomicUsize::new(0);
+    let next = AtomicUsize::new(0);
+    let failed = std::sync::Mutex::new(Vec::new());
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(seeds.len());
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    match catch_unwind(AssertUnwindSafe(|| play(*seed))) {
+                        Ok(count) => {
+                            reconciles.fetch_add(count, Ordering::Relaxed);
+                        }
+                        Err(_) => failed.lock().expect("no panic while it is held").push(*seed),
+                    }
+                }
+            });
+        }
+    });
+    let (count, took) = (reconciles.into_inner(), began.elapsed().as_secs_f64());
+    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+    let rate = count as f64 / took;
+    println!("{} seeds, {count} reconciles in {took:.1} s: {rate:.0} a second on {workers} threads", seeds.len());
+    let mut failed = failed.into_inner().expect("no panic while it was held");
+    failed.sort_unstable();
+    for seed in &failed {
+        println!("replay: SEED={seed} cargo test --features simulated-time --test simulation convergence");
+    }
+    assert!(failed.is_empty(), "{} of {} seeds failed: {failed:?}", failed.len(), seeds.len());
+}
+
+/// Plays a seed and answers with the number of reconciles.
+fn play(seed: u64) -> usize {
+    let mut draw = Random::seeded(seed);
+    let story = Story::draw(&mut draw);
+    let mut peace = story.start(seed);
+    let mut war = story.start(seed);
+    peace.pass(hours(12));
+    wage(&mut war, seed);
+    story.compare(seed, "set up", &mut peace, &mut war);
+    story.turn(&mut peace);
+    story.turn(&mut war);
+    peace.pass(hours(12));
+    wage(&mut war, seed ^ 0xABCD);
+    story.compare(seed, "edited or deleted", &mut peace, &mut war);
+    peace.operator.reconciles + war.operator.reconciles
+}
+
+/// Twelve hours, and in the first two of them much goes wrong.
+fn wage(simulation: &mut Simulation, seed: u64) {
+    let mut draw = Random::seeded(!seed);
+    let until = simulation.now() + hours(2);
+    let once_in = *draw.one_of(&[2, 3, 5, 10, 30]);
+    simulation.state().faults.at_random(draw.clone(), once_in, until);
+    if draw.once_in(4) {
+        // A single blow at one place, as well.
+        let strike = *draw.one_of(&[Strike::LoseAnswer, Strike::DieAfter, Strike::DieBefore]);
+        let call = usize::try_from(draw.between(0, 20)).expect("small");
+        simulation.state().faults.add("", call, 1, strike);
+    }
+    for _ in 0..draw.between(0, 6) {
+        simulation.pass(minutes(draw.between(1, 20)));
+        simulation.operator.restart();
+    }
+    let left = (until + hours(10)).duration_since(simulation.now());
+    simulation.pass(left);
+    simulation.state().faults.clear();
+}
+
+/// What a seed is about.
+struct Story {
+    spec: SesDomainSpec,
+    later: Option<SesDomainSpec>,
+    zones: Vec<(&'static str, &'static str)>,
+    /// Records of others: zone, name, type, values.
+    records: Vec<(&'static str, &'static str, &'static str, Vec<&'static str>)>,
+    identity: bool,
+    put_restarts: bool,
+}
+
+impl Story {
+    fn draw(draw: &mut Random) -> Self {
+        let zones = draw
+            .one_of(&[
+                vec![(ZONE, "example.com")],
+                vec![(ZONE, "example.com")],
+                vec![(ZONE, "com")],
+                vec![(ZONE, "example.com"), ("Z2", "mail.example.com")],
+                vec![(ZONE, "example.com"), ("Z2", "example.com")],
+                vec![(ZONE, "example.com"), ("Z2", "com")],
+            ])
+            .clone();
+        let mail_zone = if zones.contains(&("Z2", "mail.example.com")) { "Z2" } else { ZONE };
+        let foreign = [
+            (ZONE, "_dmarc.example.com", "TXT", vec!["\"v=DMARC1; p=none\""]),
+            (ZONE, "_dmarc.example.com", "TXT", vec!["\"v=DMARC1; p=reject; sp=none\""]),
+            (ZONE, "_dmarc.example.com", "TXT", vec!["\"something else\""]),
+            (mail_zone, "mail.example.com", "TXT", vec!["\"site=1\"", "\"x\" \"y\""]),
+            (mail_zone, "mail.example.com", "TXT", vec!["\"v=spf1 include:elsewhere.example ~all\""]),
+            (mail_zone, "mail.example.com", "TXT", vec!["\"v=spf1 include:amazonses.com -all\"", "\"z\""]),
+            (mail_zone, "mail.example.com", "MX", vec!["10 mx.elsewhere.example"]),
+            (mail_zone, "mail.example.com", "MX", vec!["10 feedback-smtp.eu-west-1.amazonses.com."]),
+            (ZONE, "bounce.example.com", "CNAME", vec!["elsewhere.example"]),
+            (ZONE, "_domainkey.example.com", "NS", vec!["ns.elsewhere.example"]),
+            (ZONE, "*.example.com", "TXT", vec!["\"wild\""]),
+            (ZONE, "www.example.com", "CNAME", vec!["example.com"]),
+        ];
+        let mut records: Vec<(&str, &str, &str, Vec<&str>)> = Vec::new();
+        for _ in 0..draw.between(0, 3) {
+            let record = draw.one_of(&foreign).clone();
+            if !records.iter().any(|known| (known.1, known.2) == (record.1, record.2)) {
+                records.push(record);
+            }
+        }
+        let spec = draw_spec(draw, &zones);
+        let later = draw.once_in(2).then(|| {
+            let later = draw_spec(draw, &zones);
+            // What the API server would refuse is not asked for.
+            SesDomainSpec { adoption_policy: spec.adoption_policy, ..later }
+        });
+        Self { spec, later, zones, records, identity: draw.once_in(6), put_restarts: !draw.once_in(3) }
+    }
+
+    fn start(&self, seed: u64) -> Simulation {
+        let mut simulation = Simulation::empty(seed);
+        for (id, name) in &self.zones {
+            simulation.state().zones.add(id, name);
+        }
+        if seed % 7 == 0 {
+            simulation.state().zones.zone(ZONE).page = 4;
+        }
+        simulation.state().delays.put_restarts = self.put_restarts;
+        simulation.state().guard.may_weaken_dmarc = self.may_weaken();
+        for (zone, name, record_type, values) in &self.records {
+            simulation.tamper_in(zone, name, record_type, values);
+            let overwritten = self.specs().any(|spec| format!("{:?}", spec.on_conflict()) == "Overwrite");
+            for value in values {
+                let is_policy = value.contains("v=") || *record_type == "MX";
+                if !(overwritten && is_policy) {
+                    simulation.protect_values_in(zone, name, record_type, &[value]);
+                }
+            }
+        }
+        if self.identity {
+            simulation.foreign_identity(&[("theirs", "1")]);
+        }
+        simulation.apply(NAME, self.spec.clone());
+        simulation
+    }
+
+    fn specs(&self) -> impl Iterator<Item = &SesDomainSpec> {
+        std::iter::once(&self.spec).chain(&self.later)
+    }
+
+    /// Whether a person asks for a weaker policy: by pinning a stage, or by other subdomain policies.
+    fn may_weaken(&self) -> bool {
+        self.specs().any(|spec| spec.dmarc_policy.as_ref().is_some_and(|policy| policy.active_stage.is_some()))
+    }
+
+    /// The person's next step: an edit, or the deletion.
+    fn turn(&self, simulation: &mut Simulation) {
+        match &self.later {
+            Some(later) => simulation.apply(NAME, later.clone()),
+            None => simulation.delete(NAME),
+        }
+    }
+
+    fn compare(&self, seed: u64, when: &str, peace: &mut Simulation, war: &mut Simulation) {
+        let (ends, other) = (peace.end(), war.end());
+        if ends != other {
+            let differences: Vec<String> = ends
+                .keys()
+                .chain(other.keys().filter(|key| !ends.contains_key(*key)))
+                .filter(|key| ends.get(*key) != other.get(*key))
+                .map(|key| format!("{key}: {:?} in peace, {:?} in war", ends.get(key), other.get(key)))
+                .collect();
+            panic!("seed {seed}, {when}: {differences:#?}\n{}", war.describe());
+        }
+        for simulation in [peace, war] {
+            simulation.rests();
+            if self.later.is_none() && when != "set up" {
+                assert!(simulation.is_gone(NAME), "seed {seed} does not go\n{}", simulation.describe());
+            }
+        }
+    }
+}
+
+fn draw_spec(draw: &mut Random, zones: &[(&str, &str)]) -> SesDomainSpec {
+    let mut fields = json!({
+        "mailFromSubdomain": draw.one_of(&[json!("mail"), json!("mail"), json!("bounce"), Value::Null]).clone(),
+        "adoptionPolicy": draw.one_of(&["Fail", "Adopt"]),
+        "dns": {"onConflict": draw.one_of(&["Fail", "Overwrite"]), "ttl": draw.one_of(&[300, 60])},
+    });
+    let reject = draw.once_in(2) && !fields["mailFromSubdomain"].is_null();
+    fields["mxFailureBehavior"] = if reject { json!("RejectMessage") } else { Value::Null };
+    if zones.len() == 2 && zones[0].1 == zones[1].1 && !draw.once_in(5) {
+        fields["dns"]["route53"] = json!({"hostedZoneId": ZONE});
+    }
+    let stage = |name: &str, policy: &str| json!({"name": name, "policy": policy, "minDuration": "45m"});
+    fields["dmarcPolicy"] = match draw.between(1, 6) {
+        1 => Value::Null,
+        2 => json!({"stages": [stage("reject", "Reject")]}),
+        3 => json!({"stages": [stage("quarantine", "Quarantine"), stage("reject", "Reject")]}),
+        4 => json!({"stages": [stage("monitor", "None"), stage("reject", "Reject")], "activeStage": "monitor"}),
+        _ => {
+            json!({"stages": [stage("monitor", "None"), stage("quarantine", "Quarantine"), stage("reject", "Reject")]})
+        }
+    };
+    if draw.once_in(3) {
+        fields["feedbackForwarding"] = json!(draw.one_of(&["Enabled", "Disabled"]));
+    }
+    if draw.once_in(3) {
+        fields["configurationSetName"] = json!(draw.one_of(&["one", "two"]));
+    }
+    if draw.once_in(3) {
+        fields["tags"] = draw.one_of(&[json!({"a": "1"}), json!({"a": "2", "b": "1"}), json!({"b": "1"})]).clone();
+    }
+    if draw.once_in(8) {
+        fields["deletionPolicy"] = json!("Retain");
+    }
+    manifest(fields)
+}

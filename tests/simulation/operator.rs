@@ -73,9 +73,11 @@ impl Journal for Api {
         self.cloud
             .call("api:PatchStatus", &name, |state| {
                 must_hold(status);
-                let claims = status.records.iter().filter(|entry| entry.ours).map(|entry| {
-                    (entry.hosted_zone_id.clone(), entry.name.clone(), entry.record_type.clone())
-                });
+                let claims = status
+                    .records
+                    .iter()
+                    .filter(|entry| entry.ours)
+                    .map(|entry| (entry.hosted_zone_id.clone(), entry.name.clone(), entry.record_type.clone()));
                 state.guard.claims.insert(name.clone(), claims.collect());
                 let now = state.now();
                 let mut kept = self.kept();

@@ -149,6 +149,7 @@ impl Simulation {
 
     /// `kubectl annotate`: look now.
     pub fn request(&mut self, value: &str) {
+        self.pass(SignedDuration::from_secs(1));
         self.api.edit(NAME, |resource| {
             let annotations = resource.metadata.annotations.get_or_insert_default();
             annotations.insert(ses_operator::api::RECONCILE_REQUESTED_AT.to_owned(), value.to_owned());
@@ -240,7 +241,11 @@ impl Simulation {
     /// The events of this reason, in their words.
     pub fn events(&self, reason: &str) -> Vec<String> {
         let kept = self.api.kept();
-        kept.events.iter().filter(|(_, _, event)| event.reason == reason).map(|(_, _, event)| event.note.clone()).collect()
+        kept.events
+            .iter()
+            .filter(|(_, _, event)| event.reason == reason)
+            .map(|(_, _, event)| event.note.clone())
+            .collect()
     }
 
     /// The values of a record set as the zone's API gives them.
@@ -274,10 +279,14 @@ impl Simulation {
 
     /// These values must survive everything.
     pub fn protect_values(&self, name: &str, record_type: &str, values: &[&str]) {
+        self.protect_values_in(ZONE, name, record_type, values);
+    }
+
+    pub fn protect_values_in(&self, zone: &str, name: &str, record_type: &str, values: &[&str]) {
         let mut state = self.state();
         for value in values {
             state.guard.protected.insert((
-                ses_operator::dns::ZoneId(ZONE.to_owned()),
+                ses_operator::dns::ZoneId(zone.to_owned()),
                 DomainName::new(name),
                 ses_operator::dns::RecordType::parse(record_type),
                 (*value).to_owned(),
@@ -410,15 +419,20 @@ impl Simulation {
                 } else if !set.name.as_str().contains("n3._domainkey") {
                     let mut values = set.values.clone();
                     values.sort();
-                    end.insert(format!("{} {} {}", zone.id, set.name, set.record_type), format!("{values:?} {:?}", set.ttl));
+                    end.insert(
+                        format!("{} {} {}", zone.id, set.name, set.record_type),
+                        format!("{values:?} {:?}", set.ttl),
+                    );
                 }
             }
             end.insert(format!("{} DKIM", zone.id), aliases.to_string());
         }
         for (key, held) in &state.identities.held {
             let identity = &held.identity;
-            let mail_from =
-                identity.mail_from.as_ref().map(|found| format!("{} {} {:?}", found.domain, found.status, found.behavior));
+            let mail_from = identity
+                .mail_from
+                .as_ref()
+                .map(|found| format!("{} {} {:?}", found.domain, found.status, found.behavior));
             end.insert(
                 format!("identity {} {}", key.region, key.domain),
                 format!(

@@ -38,7 +38,11 @@ impl Guard {
             .protected
             .iter()
             .filter(|(of, name, record_type, value)| {
-                of == id && !zone.sets.get(&(name.clone(), record_type.clone())).is_some_and(|set| set.values.contains(value))
+                of == id
+                    && !zone
+                        .sets
+                        .get(&(name.clone(), record_type.clone()))
+                        .is_some_and(|set| set.values.contains(value))
             })
             .cloned()
             .collect();
@@ -46,7 +50,11 @@ impl Guard {
             self.tell(format!("the foreign value {value} of {name} {record_type} was taken away"));
         }
         let policy = |set: &ses_operator::dns::RecordSet| {
-            set.values.iter().filter_map(|value| Record::parse(&text::unquote(value))).map(|record| record.strength()).max()
+            set.values
+                .iter()
+                .filter_map(|value| Record::parse(&text::unquote(value)))
+                .map(|record| record.strength())
+                .max()
         };
         for change in changes {
             let RecordChange::Create(new) = change else { continue };
@@ -73,9 +81,10 @@ impl Guard {
     pub(super) fn identity(&mut self, held: &Held, change: &IdentityChange) {
         match change {
             IdentityChange::MailFrom(Some((domain, MxFailureBehavior::RejectMessage))) => {
-                let verified = held.identity.mail_from.as_ref().is_some_and(|current| {
-                    &current.domain == domain && current.status == VerificationStatus::Success
-                });
+                let verified =
+                    held.identity.mail_from.as_ref().is_some_and(|current| {
+                        &current.domain == domain && current.status == VerificationStatus::Success
+                    });
                 if !verified {
                     self.tell(format!("RejectMessage was put for {domain} before SES had verified it"));
                 }

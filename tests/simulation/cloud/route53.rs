@@ -102,7 +102,12 @@ impl Zone {
             match change {
                 RecordChange::Delete(set) => match sets.remove(&place) {
                     Some(found) if &found == set => {}
-                    Some(_) => return Err(format!("{} {}, but the values provided do not match the current values", set.name, set.record_type)),
+                    Some(_) => {
+                        return Err(format!(
+                            "{} {}, but the values provided do not match the current values",
+                            set.name, set.record_type
+                        ));
+                    }
                     None => return Err(format!("{} {}, but it was not found", set.name, set.record_type)),
                 },
                 RecordChange::Create(set) => {
@@ -110,7 +115,9 @@ impl Zone {
                         return Err(format!("{} {} is not permitted in zone {}", set.name, set.record_type, self.name));
                     }
                     if created.contains(&place) {
-                        return Err("the request contains an invalid set of changes for a resource record set".to_owned());
+                        return Err(
+                            "the request contains an invalid set of changes for a resource record set".to_owned()
+                        );
                     }
                     if sets.contains_key(&place) {
                         return Err(format!("{} {}, but it already exists", set.name, set.record_type));
@@ -142,7 +149,8 @@ impl Zone {
     /// A change by somebody else, which needs no old value.
     pub fn set(&mut self, name: &str, record_type: &str, values: &[&str], now: Timestamp, random: &mut Random) {
         let place = (DomainName::new(name), RecordType::parse(record_type));
-        let mut changes: Vec<RecordChange> = self.sets.get(&place).cloned().map(RecordChange::Delete).into_iter().collect();
+        let mut changes: Vec<RecordChange> =
+            self.sets.get(&place).cloned().map(RecordChange::Delete).into_iter().collect();
         if !values.is_empty() {
             let values = values.iter().map(|value| (*value).to_owned()).collect();
             let ttl = 300;

@@ -32,11 +32,20 @@ pub struct Delays {
     pub put_restarts: bool,
     /// Whether a new DKIM key has new tokens.
     pub new_tokens: bool,
+    /// Whether a MAIL FROM domain is refused before DKIM is verified.
+    pub mail_from_needs_dkim: bool,
 }
 
 impl Default for Delays {
     fn default() -> Self {
-        Self { dkim: (60, 600), mail_from: (60, 900), notice: (60, 3600), put_restarts: true, new_tokens: true }
+        Self {
+            dkim: (60, 600),
+            mail_from: (60, 900),
+            notice: (60, 3600),
+            put_restarts: true,
+            new_tokens: true,
+            mail_from_needs_dkim: false,
+        }
     }
 }
 
@@ -148,7 +157,7 @@ impl Identities {
             if let Some(mail_from) = &mut held.identity.mail_from {
                 let found = zones.resolve(&mail_from.domain, &RecordType::Mx);
                 let wanted = format!("10 {}", regions::feedback_host(&key.region));
-                let right = found == [wanted];
+                let right = found.len() == 1 && found[0].trim_end_matches('.').eq_ignore_ascii_case(&wanted);
                 let delay = |right| if right { delays.mail_from } else { delays.notice };
                 let turned = held.mail_from.look(mail_from.status, right, now, |right| draw(random, delay(right)));
                 mail_from.status = turned.unwrap_or(mail_from.status);
@@ -207,6 +216,13 @@ impl State {
         let Some(held) = self.identities.held.get_mut(key) else {
             return Err(error(ErrorKind::NotFound, operation(change), &key.domain, "no such identity"));
         };
+        if matches!(change, IdentityChange::MailFrom(Some(_)))
+            && self.delays.mail_from_needs_dkim
+            && held.identity.dkim.status != Success
+        {
+            let message = "the identity must be verified first";
+            return Err(error(ErrorKind::Rejected, operation(change), &key.domain, message));
+        }
         self.guard.identity(held, change);
         self.mutations += 1;
         match change.clone() {

@@ -58,10 +58,7 @@ fn what_stands_in_the_zone_is_what_the_facts_ask_for() {
     let simulation = Simulation::ready(json!({}));
     assert_eq!(simulation.values("mail.example.com", "MX"), ["10 feedback-smtp.eu-west-1.amazonses.com"]);
     assert_eq!(simulation.values("mail.example.com", "TXT"), ["\"v=spf1 include:amazonses.com ~all\""]);
-    assert_eq!(
-        simulation.values("_dmarc.example.com", "TXT"),
-        ["\"v=DMARC1; p=none; rua=mailto:dmarc@example.com\""]
-    );
+    assert_eq!(simulation.values("_dmarc.example.com", "TXT"), ["\"v=DMARC1; p=none; rua=mailto:dmarc@example.com\""]);
     for name in simulation.dkim_names() {
         assert_eq!(simulation.values(&name, "CNAME").len(), 1, "{name}");
     }

@@ -1,0 +1,141 @@
+//! Somebody else's records where ours must stand.
+
+use serde_json::json;
+
+use crate::simulation::{NAME, Simulation, hours, manifest, minutes};
+
+#[test]
+fn a_foreign_record_is_left_reported_and_given_way_to_until_it_goes() {
+    for (name, record_type, value, said) in [
+        ("_dmarc.example.com", "TXT", "\"v=DMARC1; p=reject\"", "holds \"v=DMARC1; p=reject\""),
+        ("mail.example.com", "TXT", "\"v=spf1 include:elsewhere.example -all\"", "include:elsewhere.example"),
+        ("mail.example.com", "MX", "10 mx.elsewhere.example", "10 mx.elsewhere.example"),
+        ("mail.example.com", "CNAME", "elsewhere.example", "CNAME elsewhere.example"),
+        ("_dmarc.example.com", "CNAME", "dmarc.elsewhere.example", "CNAME dmarc.elsewhere.example"),
+        ("_domainkey.example.com", "NS", "ns.elsewhere.example", "delegated elsewhere"),
+        ("_domainkey.example.com", "CNAME", "keys.elsewhere.example", "nothing below it is found"),
+    ] {
+        let mut simulation = Simulation::new();
+        simulation.protect(name, record_type, &[value]);
+        simulation.apply(NAME, manifest(json!({})));
+        simulation.pass(hours(1));
+        let case = format!("{name} {record_type} {value}");
+        let stalled = simulation.condition("Stalled");
+        assert!(stalled.starts_with("True RecordConflict"), "{case}: {}", simulation.describe());
+        assert!(stalled.contains(said) && stalled.contains("remove "), "{case}: {stalled}");
+        assert!(simulation.is("RecordsPublished", "False"), "{case}");
+        let writes = simulation.writes();
+        simulation.pass(hours(3));
+        assert_eq!(
+            simulation.writes(),
+            writes,
+            "{case}: what waits for a person is said once\n{}",
+            simulation.describe()
+        );
+        simulation.no_harm();
+        simulation.state().guard.protected.clear();
+        simulation.tamper(name, record_type, &[]);
+        simulation.pass(minutes(4));
+        assert_eq!(simulation.condition("Stalled"), "", "{case}");
+        simulation.until_ready();
+        simulation.pass(hours(2));
+        simulation.rests();
+    }
+}
+
+#[test]
+fn overwrite_replaces_what_can_be_replaced_and_says_so() {
+    for (name, record_type, value) in [
+        ("_dmarc.example.com", "TXT", "\"v=DMARC1; p=none; rua=mailto:a@b.example\""),
+        ("mail.example.com", "TXT", "\"v=spf1 include:elsewhere.example -all\""),
+        ("mail.example.com", "MX", "10 mx.elsewhere.example"),
+    ] {
+        let mut simulation = Simulation::new();
+        simulation.protect("www.example.com", "TXT", &["\"theirs\""]);
+        simulation.tamper(name, record_type, &[value]);
+        simulation.apply(NAME, manifest(json!({"dns": {"onConflict": "Overwrite"}})));
+        simulation.until_ready();
+        let events = simulation.events("RecordOverwritten");
+        assert!(events.len() == 1 && events[0].contains(value.trim_matches('"')), "{name}: {events:?}");
+        assert!(simulation.status().records.iter().all(|entry| entry.ours));
+        simulation.pass(hours(2));
+        simulation.rests();
+    }
+}
+
+#[test]
+fn overwrite_does_not_weaken_a_dmarc_policy_in_silence() {
+    let mut simulation = Simulation::new();
+    simulation.tamper("_dmarc.example.com", "TXT", &["\"v=DMARC1; p=quarantine\""]);
+    simulation.apply(NAME, manifest(json!({"dns": {"onConflict": "Overwrite"}})));
+    simulation.until_ready();
+    assert!(simulation.values("_dmarc.example.com", "TXT")[0].contains("p=quarantine; rua="));
+    assert_eq!(simulation.status().dmarc.map(|dmarc| dmarc.stage).as_deref(), Some("quarantine"));
+    simulation.no_harm();
+}
+
+#[test]
+fn a_record_that_says_the_same_is_left_as_it_is_and_outlives_the_resource() {
+    let mut simulation = Simulation::new();
+    simulation.protect("_dmarc.example.com", "TXT", &["\"v=DMARC1;p=none;rua=mailto:dmarc@example.com\""]);
+    simulation.protect("mail.example.com", "TXT", &["\"v=spf1 include:amazonses.com -all\""]);
+    simulation.protect("mail.example.com", "MX", &["10 Feedback-SMTP.eu-west-1.amazonses.com."]);
+    simulation.apply(NAME, manifest(json!({"dmarcPolicy": {"stages": [{"name": "monitor", "policy": "None"}]}})));
+    simulation.until_ready();
+    let ours = simulation.status().records.iter().filter(|entry| entry.ours).count();
+    assert_eq!(ours, 3, "the DKIM records alone");
+    simulation.pass(hours(2));
+    simulation.rests();
+    simulation.delete(NAME);
+    simulation.pass(minutes(5));
+    assert!(simulation.is_gone(NAME));
+    simulation.no_harm();
+}
+
+#[test]
+fn values_of_others_in_a_shared_text_set_survive_everything() {
+    let mut simulation = Simulation::new();
+    let theirs = ["\"site-verification=1\"", "\"x\" \"y\"", "\"say \\\"hi\\\"\""];
+    simulation.protect("mail.example.com", "TXT", &theirs);
+    simulation.protect("_dmarc.example.com", "TXT", &["\"not a policy\""]);
+    simulation.apply(NAME, manifest(json!({})));
+    simulation.until_ready();
+    assert_eq!(simulation.values("mail.example.com", "TXT").len(), 4);
+    simulation.pass(hours(2));
+    simulation.rests();
+    simulation.change(json!({"mailFromSubdomain": "bounce"}));
+    simulation.pass(hours(3));
+    assert_eq!(simulation.values("mail.example.com", "TXT"), theirs, "{}", simulation.describe());
+    simulation.delete(NAME);
+    simulation.pass(minutes(5));
+    assert!(simulation.is_gone(NAME));
+    assert_eq!(simulation.values("_dmarc.example.com", "TXT"), ["\"not a policy\""]);
+    simulation.no_harm();
+}
+
+#[test]
+fn two_policies_at_one_name_are_told_and_not_added_to() {
+    let mut simulation = Simulation::new();
+    simulation.protect("_dmarc.example.com", "TXT", &["\"v=DMARC1; p=none\"", "\"v=DMARC1; p=reject\""]);
+    simulation.apply(NAME, manifest(json!({"dns": {"onConflict": "Overwrite"}})));
+    simulation.pass(hours(1));
+    assert!(simulation.condition("Stalled").contains("2 values stand at"), "{}", simulation.describe());
+    simulation.no_harm();
+}
+
+#[test]
+fn an_obstacle_that_comes_later_is_told_without_a_rush_of_looks() {
+    let mut simulation = Simulation::settled(json!({}));
+    simulation.tamper("mail.example.com", "TXT", &[]);
+    simulation.tamper("mail.example.com", "MX", &[]);
+    simulation.tamper("mail.example.com", "CNAME", &["elsewhere.example"]);
+    simulation.pass(hours(1));
+    assert!(simulation.condition("Stalled").contains("CNAME elsewhere.example"), "{}", simulation.describe());
+    let looks = simulation.operator.reconciles;
+    simulation.pass(hours(1));
+    assert!(
+        simulation.operator.reconciles - looks <= 31,
+        "{} looks in an hour",
+        simulation.operator.reconciles - looks
+    );
+}

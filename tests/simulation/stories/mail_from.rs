@@ -1,0 +1,110 @@
+//! The MAIL FROM domain, and RejectMessage only once it is verified.
+
+use serde_json::json;
+use ses_operator::api::spec::MxFailureBehavior;
+
+use crate::simulation::{NAME, Simulation, days, hours, manifest, minutes};
+
+fn behavior(simulation: &Simulation) -> Option<MxFailureBehavior> {
+    simulation.identity()?.mail_from.map(|mail_from| mail_from.behavior)
+}
+
+#[test]
+fn reject_message_follows_the_verification() {
+    let mut simulation = Simulation::new();
+    simulation.state().delays.mail_from = (3600, 3600);
+    simulation.apply(NAME, manifest(json!({})));
+    simulation.pass(minutes(30));
+    assert_eq!(behavior(&simulation), Some(MxFailureBehavior::UseDefaultValue));
+    let condition = simulation.condition("MailFromVerified");
+    assert!(condition.contains("UseDefaultValue is in force, and RejectMessage follows"), "{condition}");
+    simulation.until_ready();
+    assert_eq!(behavior(&simulation), Some(MxFailureBehavior::RejectMessage));
+    assert!(simulation.condition("MailFromVerified").ends_with("mxFailureBehavior RejectMessage is in force"));
+    simulation.rests();
+}
+
+#[test]
+fn a_changed_behavior_is_put_and_said() {
+    let mut simulation = Simulation::settled(json!({"mxFailureBehavior": null}));
+    assert_eq!(behavior(&simulation), Some(MxFailureBehavior::UseDefaultValue));
+    simulation.change(json!({}));
+    simulation.pass(minutes(2));
+    assert_eq!(behavior(&simulation), Some(MxFailureBehavior::RejectMessage));
+    simulation.change(json!({"mxFailureBehavior": "UseDefaultValue"}));
+    simulation.pass(minutes(2));
+    assert_eq!(behavior(&simulation), Some(MxFailureBehavior::UseDefaultValue));
+    simulation.rests();
+}
+
+#[test]
+fn a_changed_subdomain_is_verified_before_it_may_refuse_mail_and_the_old_records_go() {
+    let mut simulation = Simulation::settled(json!({}));
+    simulation.change(json!({"mailFromSubdomain": "bounce.eu"}));
+    simulation.until_condition("MailFromVerified", "False", minutes(5));
+    simulation.until_ready();
+    simulation.pass(hours(1));
+    let mail_from = simulation.identity().and_then(|identity| identity.mail_from).expect("a MAIL FROM domain");
+    assert_eq!(mail_from.domain.as_str(), "bounce.eu.example.com");
+    assert_eq!(mail_from.behavior, MxFailureBehavior::RejectMessage);
+    for record_type in ["MX", "TXT"] {
+        assert_eq!(simulation.values("mail.example.com", record_type), [""; 0]);
+        assert_eq!(simulation.values("bounce.eu.example.com", record_type).len(), 1);
+    }
+    simulation.rests();
+}
+
+#[test]
+fn a_removed_subdomain_returns_to_ses_default_and_its_records_go() {
+    let mut simulation = Simulation::settled(json!({}));
+    simulation.protect("other.example.com", "TXT", &["\"other\""]);
+    simulation.change(json!({"mailFromSubdomain": null, "mxFailureBehavior": null}));
+    simulation.pass(hours(1));
+    assert_eq!(behavior(&simulation), None, "{}", simulation.describe());
+    for record_type in ["MX", "TXT"] {
+        assert_eq!(simulation.values("mail.example.com", record_type), [""; 0]);
+    }
+    assert_eq!(simulation.condition("MailFromVerified"), "");
+    assert!(simulation.is("Ready", "True"), "{}", simulation.describe());
+    assert_eq!(simulation.status().records.len(), 4);
+    simulation.rests();
+}
+
+#[test]
+fn a_subdomain_removed_before_it_was_verified_goes_too() {
+    let mut simulation = Simulation::new();
+    simulation.state().delays.mail_from = (days(1).as_secs(), days(1).as_secs());
+    simulation.apply(NAME, manifest(json!({})));
+    simulation.pass(minutes(30));
+    assert!(behavior(&simulation).is_some());
+    simulation.change(json!({"mailFromSubdomain": null, "mxFailureBehavior": null}));
+    simulation.pass(hours(2));
+    assert_eq!(behavior(&simulation), None);
+    assert_eq!(simulation.values("mail.example.com", "MX"), [""; 0], "{}", simulation.describe());
+    simulation.rests();
+}
+
+#[test]
+fn a_second_mx_is_taken_out_again() {
+    let mut simulation = Simulation::settled(json!({}));
+    let ours = "10 feedback-smtp.eu-west-1.amazonses.com";
+    simulation.tamper("mail.example.com", "MX", &[ours, "20 mx.elsewhere.example"]);
+    simulation.pass(hours(2));
+    assert_eq!(simulation.values("mail.example.com", "MX"), [ours]);
+    simulation.until_ready();
+    simulation.pass(hours(2));
+    simulation.rests();
+}
+
+#[test]
+fn ses_that_refuses_mail_from_until_dkim_is_verified_is_asked_again() {
+    let mut simulation = Simulation::new();
+    simulation.state().delays.mail_from_needs_dkim = true;
+    simulation.state().delays.dkim = (3600, 3600);
+    simulation.apply(NAME, manifest(json!({})));
+    simulation.until_condition("DkimVerified", "True", hours(5));
+    let ready = simulation.until(hours(3), |simulation| simulation.is("Ready", "True"));
+    assert!(ready, "{}", simulation.describe());
+    assert_eq!(simulation.events("Rejected").len(), 0, "a wait is no matter for a person");
+    simulation.rests();
+}

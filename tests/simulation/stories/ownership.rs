@@ -1,0 +1,218 @@
+//! Whose an identity is, and what a lost or forged status may lead to.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::json;
+use ses_operator::api::spec::MxFailureBehavior;
+use ses_operator::api::status::{RecordPurpose, RecordStatus};
+use ses_operator::cloud::Region;
+use ses_operator::domain_name::DomainName;
+
+use crate::simulation::{NAME, Simulation, hours, manifest, minutes};
+
+#[test]
+fn an_identity_that_is_not_ours_is_left_alone_and_said() {
+    let mut simulation = Simulation::new();
+    simulation.foreign_identity(&[("team", "other")]);
+    simulation.apply(NAME, manifest(json!({})));
+    simulation.pass(hours(1));
+    let stalled = simulation.condition("Stalled");
+    assert!(stalled.starts_with("True IdentityNotOurs") && stalled.contains("adoptionPolicy"), "{stalled}");
+    assert_eq!(simulation.writes().0, 0);
+    let writes = simulation.writes();
+    simulation.pass(hours(6));
+    assert_eq!(simulation.writes(), writes, "{}", simulation.describe());
+    simulation.delete(NAME);
+    simulation.pass(minutes(5));
+    assert!(simulation.is_gone(NAME));
+    assert!(simulation.identity().is_some());
+    simulation.no_harm();
+}
+
+#[test]
+fn an_identity_of_another_cluster_is_left_alone_even_where_adoption_is_allowed() {
+    let mut simulation = Simulation::new();
+    simulation.foreign_identity(&[
+        ("ses-operator.dev/cluster", "cluster-2"),
+        ("ses-operator.dev/namespace", "mail"),
+        ("ses-operator.dev/name", "example-com"),
+    ]);
+    simulation.apply(NAME, manifest(json!({"adoptionPolicy": "Adopt"})));
+    simulation.pass(hours(1));
+    assert!(simulation.condition("Stalled").contains("of the cluster cluster-2"), "{}", simulation.describe());
+    assert_eq!(simulation.writes().0, 0);
+}
+
+#[test]
+fn an_adopted_identity_is_managed_and_kept_when_the_resource_goes() {
+    let mut simulation = Simulation::new();
+    simulation.foreign_identity(&[("team", "other")]);
+    simulation.apply(NAME, manifest(json!({"adoptionPolicy": "Adopt"})));
+    simulation.until_ready();
+    assert_eq!(simulation.events("IdentityAdopted").len(), 1);
+    assert_eq!(simulation.status().identity.map(|identity| identity.adopted), Some(true));
+    simulation.pass(hours(2));
+    simulation.rests();
+    simulation.delete(NAME);
+    simulation.pass(minutes(5));
+    assert!(simulation.is_gone(NAME), "{}", simulation.describe());
+    let identity = simulation.identity().expect("an adopted identity stays");
+    assert_eq!(identity.tags.into_iter().collect::<Vec<_>>(), [("team".to_owned(), "other".to_owned())]);
+    assert_eq!(identity.mail_from, None, "its MX record is gone, so mail must not be sent under it");
+    assert_eq!(simulation.values("mail.example.com", "MX"), [""; 0]);
+    simulation.no_harm();
+    // Another resource may have it now.
+    simulation.apply("other", manifest(json!({"adoptionPolicy": "Adopt"})));
+    assert!(simulation.until(hours(20), |simulation| simulation.condition_of("other", "Ready").starts_with("True")));
+}
+
+#[test]
+fn an_adopted_identitys_own_mail_from_domain_is_not_managed_where_the_spec_asks_for_none() {
+    let mut simulation = Simulation::new();
+    simulation.foreign_identity(&[]);
+    simulation.protect("old.example.com", "MX", &["10 feedback-smtp.eu-west-1.amazonses.com"]);
+    {
+        let mut state = simulation.state();
+        let now = state.now();
+        let put = Some((DomainName::new("old.example.com"), MxFailureBehavior::RejectMessage));
+        state.identities.held("example.com").put_mail_from(put, now, true);
+    }
+    let spec = manifest(json!({"adoptionPolicy": "Adopt", "mailFromSubdomain": null, "mxFailureBehavior": null}));
+    simulation.apply(NAME, spec);
+    simulation.until_ready();
+    simulation.pass(hours(3));
+    let domain = || simulation.identity().and_then(|identity| identity.mail_from).map(|found| found.domain.to_string());
+    assert_eq!(domain().as_deref(), Some("old.example.com"));
+    simulation.rests();
+}
+
+#[test]
+fn an_erased_status_leads_to_no_write_and_to_the_same_ownership() {
+    let mut simulation = Simulation::settled(json!({"tags": {"team": "mail"}}));
+    let end = simulation.end();
+    let aws = simulation.writes().0;
+    for _ in 0..3 {
+        simulation.api.edit(NAME, |resource| resource.status = None);
+        simulation.operator.restart();
+        simulation.pass(hours(1));
+        assert_eq!(simulation.end(), end);
+        assert_eq!(simulation.writes().0, aws);
+    }
+    simulation.rests();
+    simulation.api.edit(NAME, |resource| resource.status = None);
+    simulation.operator.restart();
+    simulation.delete(NAME);
+    simulation.pass(minutes(5));
+    assert!(simulation.is_gone(NAME));
+    assert_eq!(simulation.values("mail.example.com", "MX"), [""; 0], "{}", simulation.describe());
+    assert_eq!(simulation.values("_dmarc.example.com", "TXT"), [""; 0], "{}", simulation.describe());
+}
+
+#[test]
+fn a_forged_status_reaches_no_record_of_others() {
+    let mut simulation = Simulation::settled(json!({}));
+    let forged = |purpose, name: &str, record_type: &str, value: &str| RecordStatus {
+        purpose,
+        name: name.to_owned(),
+        record_type: record_type.to_owned(),
+        value: value.to_owned(),
+        ttl: 300,
+        hosted_zone_id: "Z1".to_owned(),
+        ours: true,
+        published: true,
+        since: Time(simulation.now()),
+        put_back: vec![],
+    };
+    let entries = [
+        forged(RecordPurpose::MailFromMx, "example.com", "MX", "10 mx.example.com"),
+        forged(RecordPurpose::MailFromSpf, "example.com", "TXT", "v=spf1 include:amazonses.com ~all"),
+        forged(RecordPurpose::Dkim, "www.example.com", "CNAME", "elsewhere.example"),
+        forged(RecordPurpose::Dmarc, "_dmarc.example.com", "TXT", "not a policy"),
+        forged(RecordPurpose::MailFromMx, "shop.example.com", "MX", "10 mx.example.com"),
+    ];
+    simulation.protect("example.com", "MX", &["10 mx.example.com"]);
+    simulation.protect("example.com", "TXT", &["\"v=spf1 include:amazonses.com ~all\""]);
+    simulation.protect("www.example.com", "CNAME", &["elsewhere.example"]);
+    simulation.protect("shop.example.com", "MX", &["10 mx.example.com"]);
+    simulation.api.edit(NAME, |resource| {
+        let status = resource.status.get_or_insert_default();
+        status.records.extend(entries);
+    });
+    simulation.operator.restart();
+    simulation.pass(hours(2));
+    simulation.no_harm();
+    simulation.delete(NAME);
+    simulation.pass(minutes(5));
+    assert!(simulation.is_gone(NAME));
+    simulation.no_harm();
+}
+
+#[test]
+fn the_second_resource_of_a_domain_is_told_who_has_it_and_follows_it() {
+    let mut simulation = Simulation::settled(json!({}));
+    let aws = simulation.writes().0;
+    simulation.apply("second", manifest(json!({"dmarcPolicy": null})));
+    simulation.pass(hours(1));
+    let stalled = simulation.condition_of("second", "Stalled");
+    assert!(stalled.starts_with("True DomainTaken") && stalled.contains("mail/example-com"), "{stalled}");
+    assert_eq!(simulation.writes().0, aws);
+    simulation.delete("second");
+    simulation.pass(minutes(5));
+    assert!(simulation.is_gone("second"));
+    assert!(simulation.identity().is_some());
+    simulation.apply("second", manifest(json!({"dmarcPolicy": null})));
+    simulation.pass(hours(1));
+    simulation.delete(NAME);
+    assert!(simulation.until(hours(20), |simulation| simulation.condition_of("second", "Ready").starts_with("True")));
+    simulation.no_harm();
+}
+
+#[test]
+fn a_changed_default_region_moves_nothing() {
+    let mut simulation = Simulation::settled(json!({}));
+    let end = simulation.end();
+    simulation.operator.settings.default_region = Region::new("us-east-1");
+    simulation.operator.restart();
+    simulation.pass(hours(2));
+    assert_eq!(simulation.end(), end);
+    simulation.rests();
+}
+
+#[test]
+fn a_default_region_changed_between_the_creation_and_its_being_written_down_moves_nothing() {
+    use crate::cloud::faults::Strike;
+    let mut simulation = Simulation::new();
+    simulation.strike("ses:CreateEmailIdentity", 1, Strike::DieAfter);
+    simulation.operator.settings.default_region = Region::new("eu-west-1");
+    simulation.apply(NAME, manifest(json!({})));
+    let died = simulation.until(minutes(1), |simulation| simulation.operator.deaths == 1);
+    assert!(died);
+    simulation.operator.settings.default_region = Region::new("us-east-1");
+    simulation.operator.restart();
+    simulation.until_ready();
+    assert_eq!(simulation.state().identities.held.len(), 1);
+    assert_eq!(simulation.status().region.as_deref(), Some("eu-west-1"));
+}
+
+#[test]
+fn a_region_added_to_the_spec_must_be_the_one_in_use() {
+    let mut simulation = Simulation::settled(json!({}));
+    let aws = simulation.writes().0;
+    simulation.change(json!({"region": "eu-west-1"}));
+    simulation.pass(hours(1));
+    assert!(simulation.is("Ready", "True"));
+    simulation.change(json!({"region": "us-east-1"}));
+    simulation.pass(hours(1));
+    assert!(simulation.condition("Stalled").contains("set spec.region to eu-west-1"), "{}", simulation.describe());
+    assert_eq!(simulation.writes().0, aws);
+}
+
+#[test]
+fn a_region_without_ses_is_refused() {
+    let mut simulation = Simulation::new();
+    simulation.apply(NAME, manifest(json!({"region": "cn-north-1"})));
+    simulation.pass(hours(1));
+    assert!(simulation.condition("Stalled").contains("RegionUnsupported"), "{}", simulation.describe());
+    simulation.delete(NAME);
+    simulation.pass(minutes(1));
+    assert!(simulation.is_gone(NAME));
+}

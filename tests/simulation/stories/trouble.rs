@@ -1,0 +1,105 @@
+//! Errors of AWS at every operation: the status says it, and later all is well.
+
+use serde_json::json;
+use ses_operator::cloud::ErrorKind;
+
+use crate::cloud::faults::Strike;
+use crate::simulation::{NAME, Simulation, hours, manifest, minutes};
+
+#[test]
+fn every_error_of_every_operation_is_said_and_overcome() {
+    let operations = [
+        "ses:GetEmailIdentity",
+        "ses:CreateEmailIdentity",
+        "ses:PutEmailIdentityMailFromAttributes",
+        "route53:ListHostedZonesByName",
+        "route53:ListResourceRecordSets",
+        "route53:ChangeResourceRecordSets",
+    ];
+    let kinds = [
+        (ErrorKind::Throttled, "Throttled", "Reconciling"),
+        (ErrorKind::Unavailable, "AwsUnavailable", "Reconciling"),
+        (ErrorKind::Denied, "AccessDenied", "Stalled"),
+        (ErrorKind::Rejected, "Rejected", "Stalled"),
+        (ErrorKind::QuotaExceeded, "QuotaExceeded", "Stalled"),
+        (ErrorKind::NotLeading, "Progressing", "Reconciling"),
+    ];
+    for operation in operations {
+        for (kind, reason, progress) in kinds {
+            let case = format!("{kind:?} at {operation}");
+            let mut simulation = Simulation::new();
+            simulation.state().delays.dkim = (10, 10);
+            simulation.strike(operation, 1000, Strike::Refuse(kind));
+            simulation.apply(NAME, manifest(json!({})));
+            let said = simulation.until(hours(2), |simulation| simulation.condition("Ready").contains(operation));
+            assert!(said, "{case} is not said\n{}", simulation.describe());
+            simulation.pass(hours(1));
+            let condition = simulation.condition("Ready");
+            assert!(condition.starts_with(&format!("False {reason}: {operation} for ")), "{case}: {condition}");
+            assert!(simulation.is(progress, "True"), "{case}\n{}", simulation.describe());
+            let writes = simulation.writes();
+            simulation.pass(hours(1));
+            assert_eq!(simulation.writes(), writes, "{case}: said once\n{}", simulation.describe());
+            simulation.state().faults.clear();
+            simulation.until_ready();
+            simulation.pass(hours(2));
+            simulation.rests();
+        }
+    }
+}
+
+#[test]
+fn a_domain_that_works_goes_on_being_ready_while_aws_can_not_be_asked() {
+    for kind in [ErrorKind::Throttled, ErrorKind::Unavailable] {
+        for operation in ["ses:GetEmailIdentity", "route53:ListHostedZonesByName", "route53:ListResourceRecordSets"] {
+            let mut simulation = Simulation::settled(json!({}));
+            let writes = simulation.writes();
+            simulation.strike(operation, 40, Strike::Refuse(kind));
+            simulation.pass(hours(1));
+            simulation.operator.restart();
+            simulation.pass(hours(4));
+            let case = format!("{kind:?} at {operation}");
+            assert!(simulation.is("Ready", "True"), "{case}\n{}", simulation.describe());
+            assert_eq!(simulation.writes(), writes, "{case}\n{}", simulation.describe());
+            simulation.rests();
+        }
+    }
+}
+
+#[test]
+fn a_permission_that_is_taken_away_is_said_of_a_domain_that_works() {
+    let mut simulation = Simulation::settled(json!({}));
+    simulation.strike("route53:ListResourceRecordSets", 1000, Strike::Refuse(ErrorKind::Denied));
+    simulation.pass(hours(1));
+    let stalled = simulation.condition("Stalled");
+    assert!(stalled.contains("AccessDenied") && stalled.contains("IAM role"), "{}", simulation.describe());
+    assert!(simulation.is("DkimVerified", "True"), "what was not denied is still known");
+    simulation.state().faults.clear();
+    simulation.pass(minutes(10));
+    assert!(simulation.is("Ready", "True"), "{}", simulation.describe());
+    simulation.pass(hours(2));
+    simulation.rests();
+}
+
+#[test]
+fn a_journal_that_can_not_be_written_stops_all_changes() {
+    let mut simulation = Simulation::new();
+    simulation.strike("api:PatchStatus", 20, Strike::Refuse(ErrorKind::Unavailable));
+    simulation.apply(NAME, manifest(json!({})));
+    simulation.pass(minutes(1));
+    assert_eq!(simulation.writes().0, 0, "nothing is made that is not written down before");
+    simulation.until_ready();
+    simulation.no_harm();
+}
+
+#[test]
+fn one_bad_domain_does_not_hold_up_another() {
+    let mut simulation = Simulation::new();
+    simulation.state().zones.add("Z2", "example.org");
+    simulation.apply("bad", manifest(json!({"domain": "example.net"})));
+    simulation.apply(NAME, manifest(json!({})));
+    simulation.apply("org", manifest(json!({"domain": "example.org"})));
+    simulation.until_ready();
+    assert!(simulation.until(hours(20), |simulation| simulation.condition_of("org", "Ready").starts_with("True")));
+    assert!(simulation.condition_of("bad", "Stalled").contains("HostedZoneNotFound"));
+}

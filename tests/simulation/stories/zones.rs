@@ -1,0 +1,160 @@
+//! Which zone the records go to, and what is said where there is none or more than one.
+
+use serde_json::json;
+use ses_operator::dns::ZoneId;
+use ses_operator::domain_name::DomainName;
+
+use crate::simulation::{NAME, Simulation, hours, manifest, minutes};
+
+#[test]
+fn no_zone_stalls_and_a_zone_that_comes_later_is_found() {
+    let mut simulation = Simulation::empty(1);
+    simulation.apply(NAME, manifest(json!({})));
+    simulation.pass(minutes(30));
+    let condition = simulation.condition("Stalled");
+    assert!(condition.starts_with("True HostedZoneNotFound: no public hosted zone was found for "), "{condition}");
+    assert_eq!(simulation.writes().0, 0, "no identity whose records would have nowhere to go");
+    let said = simulation.writes();
+    simulation.pass(hours(5));
+    assert_eq!(simulation.writes(), said, "a stalled resource is not said anew");
+    simulation.state().zones.add("Z1", "example.com");
+    simulation.until_condition("Reconciling", "True", minutes(3));
+    simulation.until_ready();
+    assert_eq!(simulation.condition("Stalled"), "");
+    simulation.pass(hours(2));
+    simulation.rests();
+}
+
+#[test]
+fn two_zones_of_one_name_are_listed_and_the_spec_decides() {
+    let mut simulation = Simulation::new();
+    simulation.state().zones.add("Z2", "example.com");
+    simulation.apply(NAME, manifest(json!({})));
+    simulation.pass(minutes(10));
+    let condition = simulation.condition("Stalled");
+    assert!(condition.contains("HostedZoneAmbiguous") && condition.contains("Z1, Z2"), "{condition}");
+    simulation.change(json!({"dns": {"route53": {"hostedZoneId": "Z1"}}}));
+    simulation.until_ready();
+    assert_eq!(simulation.values_in("Z2", "mail.example.com", "MX"), [""; 0]);
+    simulation.pass(hours(2));
+    simulation.rests();
+}
+
+#[test]
+fn the_mail_from_name_in_a_zone_of_its_own_takes_two_batches() {
+    let mut simulation = Simulation::new();
+    simulation.state().zones.add("Z2", "mail.example.com");
+    simulation.apply(NAME, manifest(json!({})));
+    simulation.until_ready();
+    assert_eq!(simulation.calls("route53:ChangeResourceRecordSets"), 2);
+    assert_eq!(simulation.values_in("Z2", "mail.example.com", "MX").len(), 1);
+    assert_eq!(simulation.values_in("Z1", "mail.example.com", "MX"), [""; 0]);
+    let zones: Vec<String> = simulation.status().hosted_zones.iter().map(|zone| zone.id.clone()).collect();
+    assert_eq!(zones, ["Z1", "Z2"], "the domain's own first");
+    simulation.pass(hours(2));
+    simulation.rests();
+    simulation.delete(NAME);
+    simulation.pass(minutes(5));
+    assert!(simulation.is_gone(NAME));
+    assert_eq!(simulation.values_in("Z2", "mail.example.com", "MX"), [""; 0]);
+}
+
+#[test]
+fn a_zone_far_above_the_domain_and_wildcards_beside_ours_are_no_matter() {
+    let mut simulation = Simulation::empty(1);
+    simulation.state().zones.add("Z1", "com");
+    simulation.protect("*.example.com", "TXT", &["\"wild\""]);
+    simulation.protect("*.example.com", "MX", &["10 mx.elsewhere.example"]);
+    simulation.apply(NAME, manifest(json!({})));
+    simulation.until_ready();
+    simulation.pass(hours(2));
+    simulation.rests();
+}
+
+#[test]
+fn a_zone_too_large_for_one_listing_is_looked_up_by_name() {
+    let mut simulation = Simulation::new();
+    simulation.protect("a.example.com", "TXT", &["\"a\""]);
+    simulation.protect("b.example.com", "TXT", &["\"b\""]);
+    simulation.state().zones.zone("Z1").page = 3;
+    simulation.apply(NAME, manifest(json!({})));
+    simulation.until_ready();
+    simulation.pass(hours(2));
+    simulation.rests();
+    simulation.tamper("mail.example.com", "TXT", &[]);
+    simulation.pass(minutes(35));
+    assert_eq!(simulation.values("mail.example.com", "TXT").len(), 1);
+}
+
+#[test]
+fn a_zone_that_was_deleted_stalls_and_a_new_one_is_filled() {
+    let mut simulation = Simulation::settled(json!({}));
+    simulation.state().zones.remove("Z1");
+    simulation.pass(minutes(35));
+    assert!(simulation.condition("Stalled").contains("HostedZoneNotFound"), "{}", simulation.describe());
+    simulation.state().zones.add("Z9", "example.com");
+    simulation.until_condition("Ready", "True", hours(80));
+    assert_eq!(simulation.values_in("Z9", "mail.example.com", "MX").len(), 1);
+    simulation.pass(hours(2));
+    simulation.rests();
+}
+
+#[test]
+fn records_move_when_the_spec_names_another_zone() {
+    let mut simulation = Simulation::settled(json!({"dns": {"route53": {"hostedZoneId": "Z1"}}}));
+    {
+        let mut state = simulation.state();
+        state.zones.add("Z2", "example.com").delegated = true;
+        state.zones.zone("Z1").delegated = false;
+    }
+    simulation.change(json!({"dns": {"route53": {"hostedZoneId": "Z2"}}}));
+    simulation.pass(hours(6));
+    assert!(simulation.is("Ready", "True"), "{}", simulation.describe());
+    assert_eq!(simulation.values_in("Z2", "mail.example.com", "MX").len(), 1);
+    assert_eq!(simulation.values_in("Z1", "mail.example.com", "MX"), [""; 0], "{}", simulation.describe());
+    simulation.rests();
+}
+
+#[test]
+fn filters_bound_what_may_be_asked_for() {
+    let mut simulation = Simulation::new();
+    simulation.operator.settings.filters.domains = vec![DomainName::new("example.org")];
+    simulation.operator.restart();
+    simulation.apply(NAME, manifest(json!({})));
+    simulation.pass(minutes(10));
+    assert!(simulation.condition("Stalled").contains("--domain-filter"), "{}", simulation.condition("Stalled"));
+    assert_eq!(simulation.calls_of("ses") + simulation.calls_of("route53"), 0);
+    simulation.operator.settings.filters.domains.clear();
+    simulation.operator.settings.filters.excluded = vec![DomainName::new("com")];
+    simulation.operator.restart();
+    simulation.pass(minutes(10));
+    assert!(simulation.condition("Stalled").contains("--exclude-domain"), "{}", simulation.condition("Stalled"));
+    simulation.operator.settings.filters.excluded.clear();
+    simulation.operator.settings.filters.zones = vec![ZoneId("Z7".to_owned())];
+    simulation.operator.restart();
+    simulation.pass(minutes(10));
+    assert!(simulation.condition("Stalled").contains("--zone-filter"), "{}", simulation.condition("Stalled"));
+    assert_eq!(simulation.writes().0, 0);
+    simulation.operator.settings.filters.zones = vec![ZoneId("Z1".to_owned())];
+    simulation.operator.restart();
+    simulation.until_ready();
+    simulation.pass(hours(2));
+    simulation.rests();
+}
+
+#[test]
+fn a_filter_that_comes_later_freezes_and_lets_go_without_a_loss() {
+    let mut simulation = Simulation::settled(json!({}));
+    let before = simulation.end();
+    simulation.operator.settings.filters.excluded = vec![DomainName::new("example.com")];
+    simulation.operator.restart();
+    simulation.pass(hours(3));
+    assert!(simulation.is("Stalled", "True"));
+    let aws = simulation.writes().0;
+    simulation.operator.settings.filters.excluded.clear();
+    simulation.operator.restart();
+    simulation.pass(hours(3));
+    assert_eq!(simulation.writes().0, aws, "nothing is written in AWS");
+    assert_eq!(simulation.end(), before);
+    simulation.rests();
+}
