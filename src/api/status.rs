@@ -87,7 +87,7 @@ pub struct IdentityStatus {
     /// True when we set feedback forwarding for the spec.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub manages_feedback_forwarding: bool,
-    /// When attributes that somebody else had changed were put back, within the last hour.
+    /// When attributes that somebody else had changed were put back: the last times, at most three within an hour.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub put_back: Vec<Time>,
@@ -191,7 +191,7 @@ pub struct RecordStatus {
     pub published: bool,
     /// When the record was claimed or its value last changed.
     pub since: Time,
-    /// When the record was put back after somebody else had changed it, within the last hour.
+    /// When the record was put back after somebody else had changed it: the last times, at most three within an hour.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub put_back: Vec<Time>,

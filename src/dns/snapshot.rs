@@ -58,22 +58,22 @@ impl<P: DnsProvider> Dns<P> {
         Self { provider, clock, zones: Mutex::new(None), views: std::sync::Mutex::new(HashMap::new()) }
     }
 
-    /// All public hosted zones, as they were at `not_before` or later.
+    /// All public hosted zones as they were at `not_before` or later, and when they were read.
     ///
     /// # Errors
     /// When the provider's answer is one.
-    pub async fn hosted_zones(&self, not_before: Timestamp) -> Result<Arc<Vec<HostedZone>>, CloudError> {
+    pub async fn hosted_zones(&self, not_before: Timestamp) -> Result<(Arc<Vec<HostedZone>>, Timestamp), CloudError> {
         // The lock is held while reading: a thousand domains that start together share one listing.
         let mut known = self.zones.lock().await;
         if let Some((read_at, zones)) = known.as_ref()
             && *read_at >= not_before
         {
-            return Ok(Arc::clone(zones));
+            return Ok((Arc::clone(zones), *read_at));
         }
         let read_at = self.clock.now();
         let zones = Arc::new(self.provider.hosted_zones().await?);
         *known = Some((read_at, Arc::clone(&zones)));
-        Ok(zones)
+        Ok((zones, read_at))
     }
 
     /// The record sets at `root` and below it, as they were at `not_before` or later, and when they were read. Those of

@@ -30,7 +30,7 @@ pub struct Observed {
     pub pending: Vec<PendingChange>,
     /// When the identity was read.
     pub identity_read_at: Timestamp,
-    /// When the oldest of the zones' record sets were read.
+    /// When the oldest of the zones and their record sets was read.
     pub records_read_at: Timestamp,
 }
 
@@ -72,9 +72,11 @@ pub async fn observe<S: IdentityService, D: DnsProvider>(
         Ok((identity, read_at)) => (Ok(identity), read_at),
         Err(error) => (Err(error), now),
     };
-    let zones = dns.hosted_zones(freshness.dns).await;
+    let (zones, mut records_read_at) = match dns.hosted_zones(freshness.dns).await {
+        Ok((zones, read_at)) => (Ok(zones), read_at),
+        Err(error) => (Err(error), now),
+    };
     let mut records = BTreeMap::new();
-    let mut records_read_at = now;
     if let Ok(zones) = &zones {
         for (zone, names) in names_by_zone(subject, identity.as_ref().ok().and_then(Option::as_ref), zones) {
             let found = dns.record_sets(&zone, &subject.domain(), &names, freshness.dns).await;

@@ -10,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::apply::Applied;
 use super::observe::Observed;
+use super::plan::records::recent;
 use super::plan::{Change, Plan};
 use super::subject::Subject;
 use super::verdict::Verdict;
@@ -63,12 +64,28 @@ pub fn write_ahead(subject: &Subject<'_>, observed: &Observed, plan: &Plan, now:
 
 /// What the reconcile came to.
 pub fn report(subject: &Subject<'_>, observed: &Observed, plan: &Plan, applied: &Applied, now: Timestamp) -> Report {
-    let failure = applied.failure.clone().or_else(|| observed.failure().cloned());
+    let failure = failure(observed, plan, applied).cloned();
     let mut status = facts(subject, observed, plan, applied, now);
     status.conditions = conditions::conditions(subject, observed, plan, applied, &status, now);
     let events = events::events(subject, plan, applied, &status);
     let next = next(subject, plan, applied, failure.as_ref(), &status, now);
     Report { status, events, next, failure, gone: plan.gone }
+}
+
+/// The failure of the pass, if there was one that is more than a wait.
+fn failure<'a>(observed: &'a Observed, plan: &Plan, applied: &'a Applied) -> Option<&'a CloudError> {
+    let applied = applied.failure.as_ref().filter(|_| !is_too_early(observed, plan, applied));
+    applied.or_else(|| observed.failure())
+}
+
+/// SES may refuse a MAIL FROM domain until it has verified DKIM: it is asked again with each look.
+fn is_too_early(observed: &Observed, plan: &Plan, applied: &Applied) -> bool {
+    let refused = applied.failure.as_ref().is_some_and(|failure| failure.kind == ErrorKind::Rejected);
+    let change = plan.changes.get(applied.made.len());
+    let identity = observed.identity.as_ref().ok().and_then(Option::as_ref);
+    refused
+        && matches!(change, Some(Change::ChangeIdentity { change: IdentityChange::MailFrom(Some(_)), .. }))
+        && identity.is_some_and(|identity| identity.dkim.status.is_waiting())
 }
 
 fn next(
@@ -135,7 +152,12 @@ fn facts(
     let mut zones: Vec<HostedZoneStatus> = observed.zones.as_ref().map_or_else(
         |_| before.hosted_zones.clone(),
         |zones| {
-            let used = zones.iter().filter(|zone| plan.findings.iter().any(|finding| finding.zone == zone.id));
+            let used = zones.iter().filter(|zone| {
+                // What could not be read is where it was.
+                let unread = !known || observed.records.get(&zone.id).is_some_and(Result::is_err);
+                plan.findings.iter().any(|finding| finding.zone == zone.id)
+                    || (unread && before.hosted_zones.iter().any(|before| before.id == zone.id.0))
+            });
             used.map(|zone| HostedZoneStatus { name: zone.name.to_string(), id: zone.id.to_string() }).collect()
         },
     );
@@ -203,7 +225,7 @@ fn records(subject: &Subject<'_>, plan: &Plan, applied: &Applied, now: &Time) ->
             if let Some(before) = subject.status.records.iter().find(|before| ledger::same_place(before, &entry))
                 && !written(&entry)
             {
-                entry.put_back.retain(|at| before.put_back.contains(at));
+                entry.put_back.clone_from(&before.put_back);
             }
             entry
         })
@@ -234,8 +256,8 @@ fn identity(
     };
     let before = before.unwrap_or_default();
     let mut put_back = before.put_back.clone();
-    put_back.retain(|at| at.0 + super::plan::records::CONTENTION > now.0);
     if applied.made.iter().any(|change| matches!(change, Change::ChangeIdentity { puts_back: true, .. })) {
+        put_back = recent(&put_back, now.0);
         put_back.push(now.clone());
     }
     let status = IdentityStatus {
@@ -347,8 +369,8 @@ fn mail_from(subject: &Subject<'_>, found: Option<&Identity>, applied: &Applied,
         }
     };
     let before = before.filter(|before| before.domain == domain.as_str());
-    let same = before.filter(|before| before.status == status.to_string());
     let restarted = put.is_some() && was_failed;
+    let same = before.filter(|before| before.status == status.to_string() && !restarted);
     let succeeded = status == VerificationStatus::Success;
     Some(MailFromState {
         since: same.map_or_else(|| now.clone(), |before| before.since.clone()),

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::records::{CONTENTION, MOST_REPAIRS, zone_of};
+use super::records::{MOST_REPAIRS, add_once, recent, zone_of};
 use super::{Change, Plan, Problem};
-use crate::api::Reason;
 use crate::api::spec::{FeedbackForwarding, MxFailureBehavior};
 use crate::api::status::{IdentityStatus, RecordPurpose};
+use crate::api::{ConditionType, Reason};
 use crate::dns::HostedZone;
 use crate::domain_name::DomainName;
 use crate::reconcile::desired::{WantedRecord, dmarc_name, mail_from_records};
@@ -73,20 +73,35 @@ pub(super) fn keep(subject: &Subject<'_>, identity: &Identity, now: Timestamp, p
     let mut wanted = Vec::new();
     wanted.extend(mail_from(subject, identity, now, plan));
     wanted.extend(dkim_restart(subject, identity, now, plan).map(ours));
-    wanted.extend(configuration_set(subject, identity, managed));
-    wanted.extend(feedback(subject, identity, managed));
-    wanted.extend(tags(subject, identity, managed));
-    let repairs = managed.put_back.iter().filter(|at| at.0 + CONTENTION > now).count();
+    let repairs = recent(&managed.put_back, now).len();
+    let had_been_set = repairs > 0 || had_been_set(subject);
+    wanted.extend(configuration_set(subject, identity, managed).map(|change| (change, had_been_set)));
+    wanted.extend(feedback(subject, identity, managed).map(|change| (change, had_been_set)));
+    wanted.extend(missing_tags(subject, identity).map(|change| (change, had_been_set)));
+    wanted.extend(obsolete_tags(subject, identity, managed).map(ours));
     for (change, puts_back) in wanted {
         if puts_back && repairs >= MOST_REPAIRS {
-            plan.problems.push(Problem::whole(
-                Reason::Contended,
-                format!("attributes of the SES identity {} were changed behind our back and put back {MOST_REPAIRS} times within an hour; they are left alone for an hour: find out who else writes them", subject.domain()),
-            ));
+            let message = format!(
+                "attributes of the SES identity {} were changed behind our back and put back {MOST_REPAIRS} times within an hour; they are left alone for an hour: find out who else writes them",
+                subject.domain()
+            );
+            add_once(&mut plan.problems, Problem::whole(Reason::Contended, message));
         } else {
             plan.changes.push(Change::ChangeIdentity { change, puts_back });
         }
     }
+}
+
+/// Whether this spec was in force before, so that what differs now was changed by somebody else.
+fn had_been_set(subject: &Subject<'_>) -> bool {
+    let ready = ConditionType::Ready.to_string();
+    let contended = Reason::Contended.to_string();
+    !subject.is_new_generation()
+        && subject
+            .status
+            .conditions
+            .iter()
+            .any(|condition| condition.type_ == ready && (condition.status == "True" || condition.reason == contended))
 }
 
 /// A change, and whether it puts back what somebody else had changed.
@@ -166,45 +181,37 @@ fn serves(plan: &Plan, purposes: &[RecordPurpose]) -> bool {
     })
 }
 
-fn configuration_set(subject: &Subject<'_>, identity: &Identity, managed: &IdentityStatus) -> Option<Wanted> {
+fn configuration_set(subject: &Subject<'_>, identity: &Identity, managed: &IdentityStatus) -> Option<IdentityChange> {
+    let asked = &subject.spec.configuration_set_name;
     let current = &identity.configuration_set;
-    match &subject.spec.configuration_set_name {
-        Some(_) if subject.spec.configuration_set_name == *current => None,
-        Some(name) => Some((
-            IdentityChange::ConfigurationSet(Some(name.clone())),
-            managed.configuration_set_name.as_ref() == Some(name),
-        )),
-        None => (managed.configuration_set_name.is_some() && managed.configuration_set_name == *current)
-            .then(|| ours(IdentityChange::ConfigurationSet(None))),
-    }
+    // One that is no longer asked for is taken out, unless somebody else has set another meanwhile.
+    let differs = asked != current && (asked.is_some() || managed.configuration_set_name == *current);
+    differs.then(|| IdentityChange::ConfigurationSet(asked.clone()))
 }
 
-fn feedback(subject: &Subject<'_>, identity: &Identity, managed: &IdentityStatus) -> Option<Wanted> {
+fn feedback(subject: &Subject<'_>, identity: &Identity, managed: &IdentityStatus) -> Option<IdentityChange> {
     let asked = match subject.spec.feedback_forwarding {
         Some(asked) => asked == FeedbackForwarding::Enabled,
         // SES's default.
         None if managed.manages_feedback_forwarding => true,
         None => return None,
     };
-    let puts_back = managed.manages_feedback_forwarding && !subject.is_new_generation();
-    (identity.feedback_forwarding != asked).then_some((IdentityChange::FeedbackForwarding(asked), puts_back))
+    (identity.feedback_forwarding != asked).then_some(IdentityChange::FeedbackForwarding(asked))
 }
 
 fn spec_tags(subject: &Subject<'_>) -> BTreeMap<String, String> {
     subject.spec.tags.iter().map(|(key, value)| (key.clone(), value.0.clone())).collect()
 }
 
-fn tags(subject: &Subject<'_>, identity: &Identity, managed: &IdentityStatus) -> Vec<Wanted> {
+fn missing_tags(subject: &Subject<'_>, identity: &Identity) -> Option<IdentityChange> {
     let missing: BTreeMap<String, String> =
         spec_tags(subject).into_iter().filter(|(key, value)| identity.tags.get(key) != Some(value)).collect();
-    let left: Vec<String> = managed
-        .tags
-        .iter()
-        .filter(|key| !subject.spec.tags.contains_key(*key) && identity.tags.contains_key(*key))
-        .cloned()
-        .collect();
-    let puts_back = !subject.is_new_generation() && missing.keys().any(|key| managed.tags.contains(key));
-    let add = (!missing.is_empty()).then_some((IdentityChange::Tag(missing), puts_back));
-    let remove = (!left.is_empty()).then(|| ours(IdentityChange::Untag(left)));
-    add.into_iter().chain(remove).collect()
+    (!missing.is_empty()).then_some(IdentityChange::Tag(missing))
+}
+
+/// The tags that we set for an earlier spec.
+fn obsolete_tags(subject: &Subject<'_>, identity: &Identity, managed: &IdentityStatus) -> Option<IdentityChange> {
+    let is_obsolete = |key: &&String| !subject.spec.tags.contains_key(*key) && identity.tags.contains_key(*key);
+    let obsolete: Vec<String> = managed.tags.iter().filter(is_obsolete).cloned().collect();
+    (!obsolete.is_empty()).then_some(IdentityChange::Untag(obsolete))
 }

@@ -24,7 +24,7 @@ use crate::ses::{Identity, VerificationStatus};
 /// After so many repairs within [`CONTENTION`] a record is left alone.
 pub(super) const MOST_REPAIRS: usize = 3;
 /// How long a repair counts, and how long a contended record is left alone.
-pub(in crate::reconcile) const CONTENTION: SignedDuration = SignedDuration::from_hours(1);
+pub(super) const CONTENTION: SignedDuration = SignedDuration::from_hours(1);
 
 /// Plans the records of an identity that is ours.
 pub(super) fn keep(
@@ -44,8 +44,10 @@ pub(super) fn keep(
     let obsolete = obsolete(subject, plan);
     let settled = is_settled(subject, identity, plan);
     for entry in obsolete {
-        let in_use =
-            identity.mail_from.as_ref().is_some_and(|mail_from| mail_from.domain == DomainName::new(&entry.name));
+        // Mail goes on under the old MAIL FROM domain until SES has been told the new one.
+        let name = DomainName::new(&entry.name);
+        let in_use = subject.mail_from().as_ref() != Some(&name)
+            && identity.mail_from.as_ref().is_some_and(|mail_from| mail_from.domain == name);
         retire(observed, entry, settled && !in_use, plan, &mut batches);
     }
     claims::tag(subject, identity, &plan.ledger)
@@ -116,10 +118,10 @@ fn keep_one(
         let recovered = verdict == Verdict::Right && claims::names(&identity.tags, wanted.purpose, subject);
         ledger::claim(wanted, &zone.id, recovered, &time)
     });
-    claimed.put_back.retain(|at| at.0 + CONTENTION > now);
+    let repairs = recent(&claimed.put_back, now);
     match &verdict {
         Verdict::Right => {}
-        Verdict::Drifted(found) if claimed.put_back.len() >= MOST_REPAIRS => {
+        Verdict::Drifted(found) if repairs.len() >= MOST_REPAIRS => {
             let found = found.as_deref().unwrap_or("nothing");
             plan.problems.push(Problem {
                 reason: Reason::Contended,
@@ -136,7 +138,7 @@ fn keep_one(
         }
         Verdict::Drifted(_) => {
             batches.add(&zone.id, verdict::changes(wanted, around));
-            claimed.put_back.push(time);
+            claimed.put_back = repairs.into_iter().chain([time]).collect();
         }
         Verdict::Foreign(_) if subject.spec.on_conflict() == OnConflict::Overwrite => {
             batches.add(&zone.id, verdict::changes(wanted, around));
@@ -160,6 +162,11 @@ fn keep_one(
     plan.findings.push(Finding { wanted: wanted.clone(), zone: zone.id.clone(), verdict, in_sync });
 }
 
+/// The repairs that still count.
+pub(in crate::reconcile) fn recent(put_back: &[Time], now: Timestamp) -> Vec<Time> {
+    put_back.iter().filter(|at| at.0 + CONTENTION > now).cloned().collect()
+}
+
 /// Whether a change of the zone was on its way by the status: then its arrival is known, not guessed.
 fn was_pending(subject: &Subject<'_>, zone: &ZoneId) -> bool {
     subject.status.pending_changes.iter().any(|change| change.hosted_zone_id == zone.0)
@@ -178,7 +185,7 @@ fn conflict(wanted: &WantedRecord, what: &str, replaceable: bool) -> Problem {
     }
 }
 
-fn add_once(problems: &mut Vec<Problem>, problem: Problem) {
+pub(super) fn add_once(problems: &mut Vec<Problem>, problem: Problem) {
     if !problems.iter().any(|known| known.message == problem.message) {
         problems.push(problem);
     }

@@ -119,6 +119,11 @@ impl View<'_> {
         let known = self.status.mail_from.as_ref().filter(set);
         Some(match (known, &self.status.dkim) {
             (None, None) => self.without_identity(about),
+            (None, Some(_)) if super::is_too_early(self.observed, self.plan, self.applied) => {
+                let message =
+                    format!("SES takes the MAIL FROM domain {domain} once it has verified DKIM: it is asked again");
+                Said::no(about, Reason::VerificationPending, message)
+            }
             (None, Some(_)) => {
                 let message = format!("the MAIL FROM domain {domain} is set once its MX and SPF records are served");
                 self.problem_of(&[RecordPurpose::MailFromMx, RecordPurpose::MailFromSpf], about)
@@ -340,7 +345,7 @@ impl View<'_> {
     }
 
     fn failure(&self) -> Option<&CloudError> {
-        self.applied.failure.as_ref().or_else(|| self.observed.failure())
+        super::failure(self.observed, self.plan, self.applied)
     }
 
     fn records_failure(&self) -> Option<&CloudError> {
