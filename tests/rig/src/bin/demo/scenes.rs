@@ -51,6 +51,7 @@ async fn watch_until_ready(screen: &Screen, stage: &Stage) -> Result<()> {
 /// The resource and the zone, as a person wants to read them.
 pub async fn shows_itself(screen: &Screen, stage: &Stage) -> Result<()> {
     screen.scene("What stands now");
+    let calls = calls(stage).await?;
     screen.command(&format!("kubectl get sesdomains -n {NAMESPACE} -o wide"));
     screen.output(&stage.plane.kubectl(["get", "sesdomains", "-n", NAMESPACE, "-o", "wide"]).await?);
     screen.say("");
