@@ -185,10 +185,14 @@ async fn a_reconcile_with_nothing_to_do_writes_nothing_but_the_answer_to_who_ask
         world.has_reconciled(reconciled + 1.0).await?;
         assert_eq!(world.api_writes_since(audit)?, Vec::<String>::new(), "nobody asked for anything");
 
+        let before = world.status().await?;
         world.reconciles("asked").await?;
+        let asked = ses_operator::api::SesDomainStatus { last_handled_reconcile_at: Some("asked".into()), ..before };
+        assert_eq!(world.status().await?, asked);
         let reconciled = world.reconciled().await?;
         world.account.advance(SWEEP).await?;
         world.has_reconciled(reconciled + 1.0).await?;
+        assert_eq!(world.status().await?, asked);
         let plane = world.plane;
         let namespace = world.namespace.clone();
         world
