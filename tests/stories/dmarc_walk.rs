@@ -100,12 +100,12 @@ async fn a_stage_that_is_due_waits_for_verification() -> Result<()> {
 async fn an_enforcing_first_stage_waits_for_verification() -> Result<()> {
     story("enforcing", async |world| {
         let reject = json!({"stages": [{"name": "reject", "policy": "Reject"}]});
-        let seen = world.now();
+        let seen = world.now().await?;
         world.apply(with(full(), json!({"dmarcPolicy": reject}))).await?;
         let waits = world.saw_since(seen, "DmarcPublished", "False").await?;
         world.sees("Ready", "True").await?;
         stands_at(world, "reject", "reject").await?;
-        assert!(world.statuses("DmarcPublished").ends_with(&["True".to_owned()]), "{waits}");
+        assert!(world.statuses("DmarcPublished").await?.ends_with(&["True".to_owned()]), "{waits}");
 
         // It was written after SES had verified both, by SES's own log.
         let calls = world.account.requests().await?;

@@ -25,7 +25,7 @@ async fn dkim_records_that_are_deleted_come_back() -> Result<()> {
         world.apply(full()).await?;
         world.sees("Ready", "True").await?;
         let records = world.records().await?;
-        let seen = world.now();
+        let seen = world.now().await?;
         for record in records.iter().filter(|record| record.contains(" CNAME ")) {
             let name = record.split(' ').next().context("a name")?;
             world.account.delete_record(&world.zone, name, "CNAME").await?;
@@ -48,7 +48,7 @@ async fn the_spf_record_is_watched_though_ses_says_nothing_of_it() -> Result<()>
     story("spf-deleted", async |world| {
         world.apply(full()).await?;
         world.sees("Ready", "True").await?;
-        let seen = world.now();
+        let seen = world.now().await?;
         world.account.delete_record(&world.zone, "mail.spf-deleted.example", "TXT").await?;
         world.account.advance(SWEEP).await?;
         let told = world.saw_since(seen, "RecordsPublished", "False").await?;
@@ -58,7 +58,7 @@ async fn the_spf_record_is_watched_though_ses_says_nothing_of_it() -> Result<()>
         world.sees("Ready", "True").await?;
         let spf = "\"v=spf1 include:amazonses.com ~all\"";
         assert_eq!(world.public("mail.spf-deleted.example", "TXT").await?, spf);
-        assert_eq!(world.statuses("MailFromVerified"), ["False", "True"]);
+        assert_eq!(world.statuses("MailFromVerified").await?, ["False", "True"]);
         Ok(())
     })
     .await

@@ -62,7 +62,7 @@ async fn throttling_for_minutes_is_waited_out_with_few_calls() -> Result<()> {
         let reconciled = world.mark().await?;
         world.account.advance(SWEEP).await?;
         world.awaits_call_after(reconciled).await?;
-        assert_eq!(world.statuses("Ready").last().map(String::as_str), Some("True"));
+        assert_eq!(world.statuses("Ready").await?.last().map(String::as_str), Some("True"));
         world.apply(with(full(), json!({"tags": {"a": "b"}}))).await?;
         world.sees_because("Ready", "False", "Throttled").await?;
         world.account.clear_faults().await?;

@@ -82,8 +82,8 @@ async fn each_condition_is_false_first_and_true_later() -> Result<()> {
     story("conditions", async |world| {
         world.apply(full()).await?;
         world.sees("Ready", "True").await?;
-        let seen = async |condition: &str, first: &str| -> Result<()> {
-            let statuses = world.statuses(condition);
+        let mut seen = async |condition: &str, first: &str| -> Result<()> {
+            let statuses = world.statuses(condition).await?;
             assert_eq!(statuses.first().map(String::as_str), Some(first), "{condition}: {statuses:?}");
             assert_eq!(statuses.iter().filter(|status| *status == "True").count(), 1, "{condition}: {statuses:?}");
             assert!(statuses.ends_with(&["False".to_owned(), "True".to_owned()]), "{condition}: {statuses:?}");
@@ -94,7 +94,7 @@ async fn each_condition_is_false_first_and_true_later() -> Result<()> {
             seen(condition, "False").await?;
         }
         // kstatus: at work first, and nothing of that when it is done.
-        assert_eq!(world.statuses("Reconciling"), ["True"]);
+        assert_eq!(world.statuses("Reconciling").await?, ["True"]);
         let left: Vec<String> = world.status().await?.conditions.into_iter().map(|one| one.type_).collect();
         assert!(!left.iter().any(|one| one == "Reconciling" || one == "Stalled"), "{left:?}");
         Ok(())

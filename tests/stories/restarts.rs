@@ -133,12 +133,12 @@ async fn killed_while_the_identity_is_deleted() -> Result<()> {
 #[tokio::test]
 async fn killed_again_and_again() -> Result<()> {
     story("kill-always", async |world| {
-        let mut seen = world.now();
+        let mut seen = world.now().await?;
         world.apply(everything()).await?;
         // At every turn of a condition, until there are none any more.
-        while !world.statuses("Ready").ends_with(&["True".to_owned()]) {
+        while !world.statuses("Ready").await?.ends_with(&["True".to_owned()]) {
             world.turns_after(seen).await?;
-            seen = world.now();
+            seen = world.now().await?;
             world.restart()?;
         }
         is_as_ever(world).await
@@ -250,7 +250,9 @@ async fn what_happens_while_no_operator_runs_is_caught_up_with() -> Result<()> {
         is_as_ever(world).await?;
         world.kill()?;
         world.account.delete_record(&world.zone, "mail.caught-up.example", "MX").await?;
+        let seen = world.now().await?;
         world.start([])?;
+        world.saw_since(seen, "RecordsPublished", "False").await?;
         world.event("RecordPutBack", "mail.caught-up.example MX").await?;
         is_as_ever(world).await
     })

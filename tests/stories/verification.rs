@@ -155,7 +155,7 @@ async fn a_loss_that_ses_noticed_is_told_and_mended() -> Result<()> {
             world.account.delete_record(&world.zone, name, kind).await?;
         }
         world.account.advance(2 * HOUR).await?;
-        let seen = world.now();
+        let seen = world.now().await?;
         world.start([])?;
         for condition in ["DkimVerified", "MailFromVerified"] {
             let lost = world.saw_since(seen, condition, "False").await?;
@@ -178,7 +178,7 @@ async fn an_identity_that_vanished_is_made_again() -> Result<()> {
         world.sees("Ready", "True").await?;
         let before = world.status().await?.dkim.context("DKIM")?.tokens;
         world.account.sesv2(REGION).delete_email_identity().email_identity(&world.domain).send().await?;
-        let seen = world.now();
+        let seen = world.now().await?;
         world.account.advance(DAY).await?;
         world.saw_since(seen, "Ready", "False").await?;
         world.sees("Ready", "True").await?;

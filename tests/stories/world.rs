@@ -256,9 +256,17 @@ impl World {
         .await
     }
 
-    /// A place in the history of conditions and events.
-    pub(crate) fn now(&self) -> usize {
-        self.history.len()
+    /// The place in the history of conditions that we are at now.
+    pub(crate) async fn now(&mut self) -> Result<usize> {
+        if let Some(resource) = self.domains().get_opt(NAME).await? {
+            let history = self.history.clone();
+            self.awaits("the history to be written", async || {
+                ensure!(history.knows(&resource), "it is behind");
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(self.history.len())
     }
 
     /// Waits until a condition has had a status at any time since then, were it for a moment.
@@ -282,8 +290,9 @@ impl World {
     }
 
     /// The statuses that a condition has had, in their order.
-    pub(crate) fn statuses(&self, condition: &str) -> Vec<String> {
-        self.history.statuses(condition)
+    pub(crate) async fn statuses(&mut self, condition: &str) -> Result<Vec<String>> {
+        self.now().await?;
+        Ok(self.history.statuses(condition))
     }
 }
 

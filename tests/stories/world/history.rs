@@ -20,9 +20,15 @@ struct Turn {
     said: String,
 }
 
-/// Every turn so far.
+/// Every turn so far, and how far that is.
 #[derive(Clone, Debug, Default)]
-pub(super) struct History(Arc<Mutex<Vec<Turn>>>);
+pub(super) struct History(Arc<Mutex<Told>>);
+
+#[derive(Debug, Default)]
+struct Told {
+    turns: Vec<Turn>,
+    versions: HashMap<String, u64>,
+}
 
 impl History {
     /// Follows all resources until the test's runtime ends.
@@ -49,38 +55,49 @@ impl History {
             let now = (condition.status.clone(), said.clone());
             if known.insert(place, now.clone()).as_ref() != Some(&now) {
                 let (condition, status) = (condition.type_.clone(), condition.status.clone());
-                self.turns().push(Turn { name: name.clone(), condition, status, said });
+                self.told().turns.push(Turn { name: name.clone(), condition, status, said });
             }
         }
+        self.told().versions.insert(name, version(domain));
+    }
+
+    /// Whether this version of a resource is told of.
+    pub(super) fn knows(&self, domain: &SesDomain) -> bool {
+        let name = domain.metadata.name.clone().unwrap_or_default();
+        self.told().versions.get(&name).is_some_and(|known| *known >= version(domain))
     }
 
     pub(super) fn len(&self) -> usize {
-        self.turns().len()
+        self.told().turns.len()
     }
 
     /// What a condition said when it had this status first.
     pub(super) fn find(&self, since: usize, condition: &str, status: &str) -> Option<String> {
-        let turns = self.turns();
-        let found = turns.iter().skip(since).find(|turn| turn.condition == condition && turn.status == status);
+        let told = self.told();
+        let found = told.turns.iter().skip(since).find(|turn| turn.condition == condition && turn.status == status);
         found.map(|turn| turn.said.clone())
     }
 
     /// The statuses that a condition of the story's resource has had, without repetition.
     pub(super) fn statuses(&self, condition: &str) -> Vec<String> {
-        let turns = self.turns();
-        let mine = turns.iter().filter(|turn| turn.name == NAME && turn.condition == condition);
+        let told = self.told();
+        let mine = told.turns.iter().filter(|turn| turn.name == NAME && turn.condition == condition);
         let mut statuses: Vec<String> = mine.map(|turn| turn.status.clone()).collect();
         statuses.dedup();
         statuses
     }
 
     pub(super) fn tell(&self, since: usize) -> String {
-        let turns = self.turns();
-        let told = turns.iter().skip(since);
-        told.map(|turn| format!("  {} {}={} {}\n", turn.name, turn.condition, turn.status, turn.said)).collect()
+        let told = self.told();
+        let turns = told.turns.iter().skip(since);
+        turns.map(|turn| format!("  {} {}={} {}\n", turn.name, turn.condition, turn.status, turn.said)).collect()
     }
 
-    fn turns(&self) -> MutexGuard<'_, Vec<Turn>> {
+    fn told(&self) -> MutexGuard<'_, Told> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn version(domain: &SesDomain) -> u64 {
+    domain.metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default()
 }
