@@ -14,6 +14,7 @@ async fn fails_and_is_restarted(world: &mut World, slow: Settings, condition: &s
     assert!(waits.contains("SES looks for") && waits.contains("gives up at"), "{waits}");
     world.sees("RecordsPublished", "True").await?;
     world.sees_because(condition, "False", "VerificationPending").await?;
+    let seen = world.now().await?;
     world.kill()?;
     world.account.advance(73 * HOUR).await?;
     let failed = world.identity().await?;
@@ -25,6 +26,9 @@ async fn fails_and_is_restarted(world: &mut World, slow: Settings, condition: &s
     world.account.settings(Settings::default().dkim(60..=120).mail_from(60..=120)).await?;
     world.start([])?;
     world.event("VerificationRestarted", &world.domain.clone()).await?;
+    // It waits anew, from now on.
+    let anew = world.saw_since(seen, condition, "False").await?;
+    assert!(anew.contains("VerificationPending: SES looks for") && !anew.contains(&waits), "{anew}");
     world.sees(condition, "True").await?;
     world.sees("Ready", "True").await?;
     Ok(())

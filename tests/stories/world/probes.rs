@@ -7,7 +7,10 @@ use super::World;
 
 /// Where an operator serves its probes, as its log says.
 pub(crate) fn address(operator: &Operator) -> Result<String> {
-    let log = operator.log();
+    address_in(&operator.log())
+}
+
+fn address_in(log: &str) -> Result<String> {
     let line = log.lines().find(|line| line.contains("serving /livez")).context("it serves nothing yet")?;
     let (_, address) = line.split_once("address=").context("an address")?;
     Ok(address.split_whitespace().next().context("an address")?.to_owned())
@@ -37,16 +40,11 @@ impl World {
 
     /// Waits until so many reconciles have ended well since the operator's start.
     pub(crate) async fn has_reconciled(&mut self, times: f64) -> Result<()> {
-        let place = self.operator.as_ref().map(address);
-        let started = std::time::Instant::now();
-        let mut place = place.context("an operator runs")?;
-        while place.is_err() && started.elapsed() < crate::cluster::SOON {
-            tokio::task::yield_now().await;
-            place = address(self.operator.as_ref().context("an operator runs")?);
-        }
-        let (client, url) = (reqwest::Client::builder().no_proxy().build()?, format!("http://{}/metrics", place?));
+        let log = self.operator.as_ref().context("an operator runs")?.log_file().to_owned();
+        let client = reqwest::Client::builder().no_proxy().build()?;
         self.awaits(&format!("{times} reconciles"), async || {
-            let metrics = client.get(&url).send().await?.text().await?;
+            let url = format!("http://{}/metrics", address_in(&std::fs::read_to_string(&log)?)?);
+            let metrics = client.get(url).send().await?.text().await?;
             let found = sum(&metrics, "ses_operator_reconciles_total{outcome=\"ok\"}");
             ensure!(found >= times, "{found} so far");
             Ok(())
