@@ -61,18 +61,18 @@ fn play(seed: u64) -> usize {
     let story = Story::draw(&mut draw);
     let mut peace = story.start(seed);
     let mut war = story.start(seed);
-    peace.pass(hours(12));
+    peace.pass(hours(6));
     wage(&mut war, seed);
     story.compare(seed, "set up", &mut peace, &mut war);
     story.turn(&mut peace);
     story.turn(&mut war);
-    peace.pass(hours(12));
+    peace.pass(hours(6));
     wage(&mut war, seed ^ 0xABCD);
     story.compare(seed, "edited or deleted", &mut peace, &mut war);
     peace.operator.reconciles + war.operator.reconciles
 }
 
-/// Twelve hours, and in the first two of them much goes wrong.
+/// Six hours, and in the first two of them much goes wrong.
 fn wage(simulation: &mut Simulation, seed: u64) {
     let mut draw = Random::seeded(!seed);
     let until = simulation.now() + hours(2);
@@ -88,7 +88,7 @@ fn wage(simulation: &mut Simulation, seed: u64) {
         simulation.pass(minutes(draw.between(1, 20)));
         simulation.operator.restart();
     }
-    let left = (until + hours(10)).duration_since(simulation.now());
+    let left = (until + hours(4)).duration_since(simulation.now());
     simulation.pass(left);
     simulation.state().faults.clear();
 }
@@ -152,7 +152,7 @@ impl Story {
         for (id, name) in &self.zones {
             simulation.state().zones.add(id, name);
         }
-        if seed % 7 == 0 {
+        if seed.is_multiple_of(7) {
             simulation.state().zones.zone(ZONE).page = 4;
         }
         simulation.state().delays.put_restarts = self.put_restarts;

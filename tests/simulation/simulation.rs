@@ -204,12 +204,6 @@ impl Simulation {
         assert!(reached, "{about} is not {status} after {at_most}:\n{}", self.describe());
     }
 
-    /// Lets time pass until Ready gives this reason.
-    pub fn until_reason(&mut self, reason: &str, at_most: SignedDuration) {
-        let reached = self.until(at_most, |simulation| simulation.reason("Ready") == reason);
-        assert!(reached, "Ready does not give {reason} after {at_most}:\n{}", self.describe());
-    }
-
     pub fn status(&self) -> SesDomainStatus {
         self.status_of(NAME)
     }

@@ -1,21 +1,20 @@
 //! What is true, and the words for it: each message names the object, the cause and the next step, and stays the same
 //! while nothing changes. Pure.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use super::words::{all_messages, describe, failed, lost, waiting};
 use crate::api::spec::MxFailureBehavior;
 use crate::api::status::{DkimState, MailFromState, RecordPurpose};
 use crate::api::{ConditionType, Reason, SesDomainStatus};
 use crate::cloud::{CloudError, ErrorKind};
 use crate::reconcile::apply::Applied;
 use crate::reconcile::observe::Observed;
-use crate::reconcile::plan::{Change, Finding, Plan, Problem};
+use crate::reconcile::plan::Plan;
 use crate::reconcile::subject::Subject;
-use crate::reconcile::verdict::Verdict;
 
-/// SES looks for records this long before it gives up.
-const SES_GIVES_UP: SignedDuration = SignedDuration::from_hours(72);
+mod published;
 
 /// One condition, without its times.
 struct Said {
@@ -166,99 +165,6 @@ impl View<'_> {
         }
     }
 
-    fn dmarc(&self) -> Option<Said> {
-        let about = ConditionType::DmarcPublished;
-        self.subject.spec.dmarc_policy.as_ref()?;
-        if self.status.dkim.is_none() {
-            return Some(self.without_identity(about));
-        }
-        if let Some(said) = self.problem_of(&[RecordPurpose::Dmarc], about) {
-            return Some(said);
-        }
-        let Some(standing) = &self.plan.dmarc else { return Some(self.unread(about)) };
-        if standing.stage.is_none() {
-            let message = "the first DMARC stage enforces, and is published once SES has verified DKIM and MAIL FROM";
-            return Some(Said::no(about, Reason::StageWaiting, message));
-        }
-        let finding = self.plan.findings.iter().find(|finding| finding.wanted.purpose == RecordPurpose::Dmarc);
-        let Some(finding) = finding else { return Some(self.unread(about)) };
-        let record = format!("{} \"{}\"", finding.wanted.name, finding.wanted.value);
-        let stage = standing.stage.as_deref().unwrap_or_default();
-        Some(if self.is_served(finding) {
-            let next = match (&self.status.dmarc, standing.held) {
-                (_, true) => "; the next stage is due and waits until SES has verified DKIM and MAIL FROM".to_owned(),
-                (Some(dmarc), false) => dmarc
-                    .until
-                    .as_ref()
-                    .map(|until| format!(", which lasts until {} at least", seconds(until.0)))
-                    .unwrap_or_default(),
-                (None, false) => String::new(),
-            };
-            Said::yes(about, Reason::Published, format!("{record} is served: stage {stage}{next}"))
-        } else if self.is_on_its_way(finding) {
-            Said::no(
-                about,
-                Reason::ChangePending,
-                format!("{record} is written, and served once Route 53 has brought it to all its servers"),
-            )
-        } else {
-            Said::no(about, Reason::RecordsMissing, format!("{record} is not in the zone yet"))
-        })
-    }
-
-    fn records(&self) -> Said {
-        let about = ConditionType::RecordsPublished;
-        if let Some(problem) = self.plan.problems.iter().find(|problem| problem.purpose.is_some()) {
-            return Said::no(
-                about,
-                problem.reason,
-                all_messages(self.plan.problems.iter().filter(|problem| problem.purpose.is_some())),
-            );
-        }
-        if self.status.dkim.is_none() {
-            return self.without_identity(about);
-        }
-        if let Some(error) = self.observed.zones.as_ref().err().or_else(|| self.records_failure()) {
-            return self.unreadable(about, error);
-        }
-        let findings = &self.plan.findings;
-        if findings.is_empty() {
-            return self.unread(about);
-        }
-        let drifted: Vec<String> = findings.iter().filter_map(drift).collect();
-        let missing: Vec<&Finding> =
-            findings.iter().filter(|finding| !self.is_served(finding) && !self.is_on_its_way(finding)).collect();
-        if !missing.is_empty() {
-            let names: Vec<String> = missing
-                .iter()
-                .map(|finding| format!("{} {}", finding.wanted.name, finding.wanted.record_type))
-                .collect();
-            let drift = if drifted.is_empty() { String::new() } else { format!(" ({})", drifted.join("; ")) };
-            return Said::no(
-                about,
-                Reason::RecordsMissing,
-                format!("missing or different: {}{drift}", names.join(", ")),
-            );
-        }
-        if findings.iter().all(|finding| self.is_served(finding)) {
-            return Said::yes(about, Reason::Published, format!("all {} records are served", findings.len()));
-        }
-        let since = self.status.pending_changes.iter().map(|change| change.since.0).max();
-        let since = since.map(|since| format!(" at {}", seconds(since))).unwrap_or_default();
-        let drift = if drifted.is_empty() {
-            String::new()
-        } else {
-            format!("put back what was changed behind our back ({}); ", drifted.join("; "))
-        };
-        Said::no(
-            about,
-            Reason::ChangePending,
-            format!(
-                "{drift}records were written{since}; Route 53 brings them to all its servers, usually within 60 seconds"
-            ),
-        )
-    }
-
     fn ready(&self, said: &[Said]) -> Said {
         let about = ConditionType::Ready;
         if self.subject.deleting {
@@ -348,14 +254,6 @@ impl View<'_> {
         super::failure(self.observed, self.plan, self.applied)
     }
 
-    fn records_failure(&self) -> Option<&CloudError> {
-        self.observed
-            .records
-            .values()
-            .filter_map(|records| records.as_ref().err())
-            .find(|error| error.kind != ErrorKind::NotFound)
-    }
-
     /// What is said of anything while there is no identity.
     fn without_identity(&self, about: ConditionType) -> Said {
         if let Err(error) = &self.observed.identity {
@@ -399,71 +297,6 @@ impl View<'_> {
             .find(|problem| problem.purpose.is_some_and(|purpose| purposes.contains(&purpose)))?;
         Some(Said::no(about, problem.reason, problem.message.clone()))
     }
-
-    fn is_served(&self, finding: &Finding) -> bool {
-        finding.in_sync && !self.was_written(finding)
-    }
-
-    fn is_on_its_way(&self, finding: &Finding) -> bool {
-        self.was_written(finding) || (finding.verdict == Verdict::Right && !finding.in_sync)
-    }
-
-    fn was_written(&self, finding: &Finding) -> bool {
-        self.applied.made.iter().any(|change| match change {
-            Change::ChangeRecords { zone, changes } => {
-                zone == &finding.zone
-                    && changes.iter().any(|change| match change {
-                        crate::dns::RecordChange::Create(set) => {
-                            set.is_at(&finding.wanted.name, &finding.wanted.record_type)
-                        }
-                        crate::dns::RecordChange::Delete(_) => false,
-                    })
-            }
-            Change::CreateIdentity(_) | Change::ChangeIdentity { .. } | Change::DeleteIdentity => false,
-        })
-    }
-}
-
-fn drift(finding: &Finding) -> Option<String> {
-    let record = format!("{} {}", finding.wanted.name, finding.wanted.record_type);
-    match &finding.verdict {
-        Verdict::Drifted(Some(found)) => Some(format!("{record} held \"{found}\"")),
-        Verdict::Drifted(None) => Some(format!("{record} was removed")),
-        Verdict::Right | Verdict::Missing | Verdict::Outdated | Verdict::Foreign(_) | Verdict::Obstructed(_) => None,
-    }
-}
-
-fn all_messages<'a>(problems: impl Iterator<Item = &'a Problem>) -> String {
-    problems.map(|problem| problem.message.as_str()).collect::<Vec<_>>().join(". Also: ")
-}
-
-fn waiting(what: &str, since: &Time) -> String {
-    format!(
-        "SES looks for {what} since {}, and gives up at {}; nothing is to be done until then",
-        seconds(since.0),
-        gives_up(since)
-    )
-}
-
-fn lost(what: &str, since: &Time) -> String {
-    format!("SES no longer finds {what}, noticed at {}; it looks until about {}", seconds(since.0), gives_up(since))
-}
-
-fn failed(what: &str, since: &Time, restarted: Option<&Time>) -> String {
-    let next = match restarted {
-        Some(at) => format!("it was asked to look again at {}", seconds(at.0)),
-        None => "it is asked to look again once the records are served".to_owned(),
-    };
-    format!("SES gave up looking for {what}, noticed at {}; {next}", seconds(since.0))
-}
-
-fn gives_up(since: &Time) -> String {
-    since.0.checked_add(SES_GIVES_UP).map(seconds).unwrap_or_default()
-}
-
-/// A time as people read it, to the second.
-pub(crate) fn seconds(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 fn is_transient(kind: ErrorKind) -> bool {
@@ -477,7 +310,7 @@ fn is_transient(kind: ErrorKind) -> bool {
     )
 }
 
-pub(crate) fn reason_of(kind: ErrorKind) -> Reason {
+fn reason_of(kind: ErrorKind) -> Reason {
     match kind {
         ErrorKind::Denied => Reason::AccessDenied,
         ErrorKind::Rejected => Reason::Rejected,
@@ -486,18 +319,4 @@ pub(crate) fn reason_of(kind: ErrorKind) -> Reason {
         ErrorKind::Unavailable => Reason::AwsUnavailable,
         ErrorKind::NotFound | ErrorKind::Conflict | ErrorKind::NotLeading => Reason::Progressing,
     }
-}
-
-/// A failure as the person on call reads it.
-pub(crate) fn describe(error: &CloudError) -> String {
-    let next = match error.kind {
-        ErrorKind::Denied => "allow it to the operator's IAM role",
-        ErrorKind::Rejected => "correct what AWS names; it is tried again every few minutes",
-        ErrorKind::QuotaExceeded => "ask AWS to raise the quota, or delete identities that are not used",
-        ErrorKind::Throttled => "nothing is to be done: it is tried again, less often",
-        ErrorKind::Unavailable => "nothing is to be done: it is tried again",
-        ErrorKind::NotFound | ErrorKind::Conflict => "it was changed meanwhile and is looked at again",
-        ErrorKind::NotLeading => "another replica takes over",
-    };
-    format!("{error}; {next}")
 }

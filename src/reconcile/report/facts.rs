@@ -1,0 +1,304 @@
+//! What there is, for the status: derived anew each time, but for what no reading of AWS can tell. Pure.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::api::SesDomainStatus;
+use crate::api::spec::{Advancement, MxFailureBehavior};
+use crate::api::status::{
+    DkimState, DmarcState, HostedZoneStatus, IdentityStatus, MailFromState, PendingChange, RecordPurpose, RecordStatus,
+};
+use crate::dmarc::stages;
+use crate::dns::RecordChange;
+use crate::domain_name::DomainName;
+use crate::reconcile::apply::Applied;
+use crate::reconcile::ledger;
+use crate::reconcile::observe::Observed;
+use crate::reconcile::plan::records::recent;
+use crate::reconcile::plan::{Change, Plan};
+use crate::reconcile::subject::Subject;
+use crate::reconcile::verdict::Verdict;
+use crate::ses::ownership::{ADOPTED, Ownership};
+use crate::ses::{Identity, IdentityChange, VerificationStatus};
+
+/// Everything of the status but the conditions.
+pub(super) fn facts(
+    subject: &Subject<'_>,
+    observed: &Observed,
+    plan: &Plan,
+    applied: &Applied,
+    now: Timestamp,
+) -> SesDomainStatus {
+    let before = subject.status;
+    let found = observed.identity.as_ref().ok().and_then(Option::as_ref);
+    let known = observed.identity.is_ok();
+    let time = Time(now);
+    let pending = pending(observed, applied, &time);
+    let records = records(subject, plan, applied, &time);
+    let mut zones: Vec<HostedZoneStatus> = observed.zones.as_ref().map_or_else(
+        |_| before.hosted_zones.clone(),
+        |zones| {
+            let used = zones.iter().filter(|zone| {
+                // What could not be read is where it was.
+                let unread = !known || observed.records.get(&zone.id).is_some_and(Result::is_err);
+                plan.findings.iter().any(|finding| finding.zone == zone.id)
+                    || (unread && before.hosted_zones.iter().any(|before| before.id == zone.id.0))
+            });
+            used.map(|zone| HostedZoneStatus { name: zone.name.to_string(), id: zone.id.to_string() }).collect()
+        },
+    );
+    // The domain's own zone first: the printer column shows it.
+    zones.sort_by_key(|zone| (zone.name.len(), zone.clone()));
+    SesDomainStatus {
+        observed_generation: Some(subject.generation),
+        conditions: Vec::new(),
+        account: Some(subject.settings.account.clone()),
+        region: Some(subject.region().as_str().to_owned()),
+        identity: if known { identity(subject, found, plan, applied, &time) } else { before.identity.clone() },
+        hosted_zones: zones,
+        dkim: if known { found.map(|found| dkim(subject, found, applied, &time)) } else { before.dkim.clone() },
+        mail_from: if known { mail_from(subject, found, applied, &time) } else { before.mail_from.clone() },
+        dmarc: dmarc(subject, plan, &pending, &time),
+        records,
+        pending_changes: pending,
+        last_handled_reconcile_at: subject.reconcile_requested.map(str::to_owned),
+    }
+}
+
+fn pending(observed: &Observed, applied: &Applied, now: &Time) -> Vec<PendingChange> {
+    let accepted = applied.accepted.iter().map(|(zone, id)| PendingChange {
+        id: id.clone(),
+        hosted_zone_id: zone.to_string(),
+        since: now.clone(),
+    });
+    observed.pending.iter().cloned().chain(accepted).collect()
+}
+
+/// The ledger after the changes: a value is written down as ours only once it was accepted.
+fn records(subject: &Subject<'_>, plan: &Plan, applied: &Applied, now: &Time) -> Vec<RecordStatus> {
+    let written = |entry: &RecordStatus| {
+        applied.made.iter().any(|change| match change {
+            Change::ChangeRecords { zone, changes } => {
+                zone.0 == entry.hosted_zone_id
+                    && changes.iter().any(|change| {
+                        matches!(change, RecordChange::Create(set) if ledger::place(entry) == (set.name.clone(), set.record_type.clone()))
+                    })
+            }
+            Change::CreateIdentity(_) | Change::ChangeIdentity { .. } | Change::DeleteIdentity => false,
+        })
+    };
+    let mut records: Vec<RecordStatus> = plan
+        .ledger
+        .iter()
+        .map(|entry| {
+            let finding = plan.findings.iter().find(|finding| ledger::is_for(entry, &finding.wanted, &finding.zone));
+            let mut entry = entry.clone();
+            match finding {
+                Some(finding) if written(&entry) => {
+                    entry.value.clone_from(&finding.wanted.value);
+                    entry.ttl = finding.wanted.ttl;
+                    entry.published = false;
+                    entry.since = now.clone();
+                }
+                Some(finding) if finding.in_sync => {
+                    entry.published = true;
+                    entry.value.clone_from(&finding.wanted.value);
+                }
+                Some(finding) if finding.verdict == Verdict::Right => entry.value.clone_from(&finding.wanted.value),
+                Some(_) | None => {}
+            }
+            // A repair counts once it was made.
+            if let Some(before) = subject.status.records.iter().find(|before| ledger::same_place(before, &entry))
+                && !written(&entry)
+            {
+                entry.put_back.clone_from(&before.put_back);
+            }
+            entry
+        })
+        .collect();
+    records.sort_by(|one, other| {
+        (one.purpose, &one.name, &one.record_type).cmp(&(other.purpose, &other.name, &other.record_type))
+    });
+    records
+}
+
+/// The identity, and what of it we claim: more, before it is set, and less only once it was taken back.
+fn identity(
+    subject: &Subject<'_>,
+    found: Option<&Identity>,
+    plan: &Plan,
+    applied: &Applied,
+    now: &Time,
+) -> Option<IdentityStatus> {
+    let before = subject.status.identity.clone();
+    let created = plan.changes.iter().any(|change| matches!(change, Change::CreateIdentity(_)));
+    let ownership = found.map(|found| subject.owner.judge(&found.tags));
+    let adopted = match ownership {
+        Some(Ownership::Ours { adopted }) => adopted,
+        Some(Ownership::Unclaimed | Ownership::Others(_)) => return None,
+        None if created => false,
+        // It is gone: whether it was ours decides whether it is made again.
+        None => return before.filter(|_| !subject.deleting),
+    };
+    let before = before.unwrap_or_default();
+    let mut put_back = before.put_back.clone();
+    if applied.made.iter().any(|change| matches!(change, Change::ChangeIdentity { puts_back: true, .. })) {
+        put_back = recent(&put_back, now.0);
+        put_back.push(now.clone());
+    }
+    let status = IdentityStatus {
+        arn: subject.key().arn(&subject.settings.account),
+        adopted: adopted || found.is_some_and(|found| found.tags.contains_key(ADOPTED)),
+        put_back,
+        ..before.clone()
+    };
+    Some(if subject.spec.suspend { status } else { claimed(subject, found, applied, status) })
+}
+
+/// What of the identity is managed: what the spec asks for, and what it asked for until that was taken back.
+fn claimed(
+    subject: &Subject<'_>,
+    found: Option<&Identity>,
+    applied: &Applied,
+    before: IdentityStatus,
+) -> IdentityStatus {
+    let made = |wanted: &dyn Fn(&IdentityChange) -> bool| {
+        applied.made.iter().any(|change| matches!(change, Change::ChangeIdentity { change, .. } if wanted(change)))
+    };
+    let left = |key: &&String| {
+        !subject.spec.tags.contains_key(*key)
+            && found.is_none_or(|found| found.tags.contains_key(*key))
+            && !made(&|change| matches!(change, IdentityChange::Untag(keys) if keys.contains(key)))
+    };
+    let mut tags: Vec<String> = subject.spec.tags.keys().chain(before.tags.iter().filter(left)).cloned().collect();
+    tags.sort();
+    let set = before.configuration_set_name.filter(|name| {
+        found.is_none_or(|found| found.configuration_set.as_ref() == Some(name))
+            && !made(&|change| *change == IdentityChange::ConfigurationSet(None))
+    });
+    let forwards = before.manages_feedback_forwarding
+        && found.is_none_or(|found| !found.feedback_forwarding)
+        && !made(&|change| *change == IdentityChange::FeedbackForwarding(true));
+    IdentityStatus {
+        tags,
+        configuration_set_name: subject.spec.configuration_set_name.clone().or(set),
+        manages_feedback_forwarding: subject.spec.feedback_forwarding.is_some() || forwards,
+        ..before
+    }
+}
+
+fn dkim(subject: &Subject<'_>, found: &Identity, applied: &Applied, now: &Time) -> DkimState {
+    let before = subject.status.dkim.as_ref();
+    let word = found.dkim.status.to_string();
+    // NotStarted turns into Pending by itself: it is one wait.
+    let begun = |before: &&DkimState| before.status == "NotStarted" && word == "Pending";
+    let same = before.filter(|before| before.status == word || begun(before));
+    let restarted = applied
+        .made
+        .iter()
+        .any(|change| matches!(change, Change::ChangeIdentity { change: IdentityChange::DkimKey(_), .. }));
+    let succeeded = found.dkim.status == VerificationStatus::Success;
+    DkimState {
+        since: same.map_or_else(|| now.clone(), |before| before.since.clone()),
+        restarted_at: restarted
+            .then(|| now.clone())
+            .or_else(|| before.and_then(|before| before.restarted_at.clone()).filter(|_| !succeeded)),
+        tokens: found.dkim.tokens.clone(),
+        status: word,
+    }
+}
+
+/// What is said of a MAIL FROM domain that was set and is not any more.
+const NOT_SET: &str = "NotStarted";
+
+/// MAIL FROM as it will be seen next: a put that was just made begins to wait now.
+fn mail_from(subject: &Subject<'_>, found: Option<&Identity>, applied: &Applied, now: &Time) -> Option<MailFromState> {
+    let before = subject.status.mail_from.as_ref();
+    let found = found?;
+    // A MAIL FROM domain that was never asked for is not ours to speak of, nor to take out.
+    let asked = |domain: &DomainName| {
+        subject.mail_from().as_ref() == Some(domain) || before.is_some_and(|before| before.domain == domain.as_str())
+    };
+    let current = found.mail_from.as_ref().filter(|current| asked(&current.domain));
+    let put = applied.made.iter().rev().find_map(|change| match change {
+        Change::ChangeIdentity { change: IdentityChange::MailFrom(put), .. } => Some(put),
+        Change::ChangeIdentity { .. }
+        | Change::CreateIdentity(_)
+        | Change::ChangeRecords { .. }
+        | Change::DeleteIdentity => None,
+    });
+    let was_failed = current.is_some_and(|current| current.status == VerificationStatus::Failed);
+    let (domain, status, behavior) = match (put, current) {
+        // Cleared for a restart: remembered, so that the next put is known for what it is.
+        (Some(None), _) if was_failed => {
+            return before.map(|before| MailFromState { restarted_at: Some(now.clone()), ..before.clone() });
+        }
+        (Some(None), _) => return None,
+        (Some(Some((domain, behavior))), current) => {
+            let goes_on = current.filter(|current| &current.domain == domain && !was_failed);
+            (domain.clone(), goes_on.map_or(VerificationStatus::Pending, |current| current.status), *behavior)
+        }
+        (None, Some(current)) => (current.domain.clone(), current.status, current.behavior),
+        // Cleared by somebody else, or by us and not put yet.
+        (None, None) => {
+            let before =
+                before.filter(|before| subject.mail_from().is_some_and(|wanted| before.domain == wanted.as_str()))?;
+            if before.restarted_at.is_some() || before.status == NOT_SET {
+                return Some(before.clone());
+            }
+            return Some(MailFromState {
+                status: NOT_SET.to_owned(),
+                since: now.clone(),
+                mx_failure_behavior: MxFailureBehavior::UseDefaultValue,
+                ..before.clone()
+            });
+        }
+    };
+    let before = before.filter(|before| before.domain == domain.as_str());
+    let restarted = put.is_some() && was_failed;
+    let same = before.filter(|before| before.status == status.to_string() && !restarted);
+    let succeeded = status == VerificationStatus::Success;
+    Some(MailFromState {
+        since: same.map_or_else(|| now.clone(), |before| before.since.clone()),
+        restarted_at: restarted
+            .then(|| now.clone())
+            .or_else(|| before.and_then(|before| before.restarted_at.clone()).filter(|_| !succeeded)),
+        domain: domain.to_string(),
+        status: status.to_string(),
+        mx_failure_behavior: behavior,
+    })
+}
+
+/// The stage as it stands after this pass: it begins when its record is served.
+fn dmarc(subject: &Subject<'_>, plan: &Plan, pending: &[PendingChange], now: &Time) -> Option<DmarcState> {
+    let before = subject.status.dmarc.as_ref();
+    subject.spec.dmarc_policy.as_ref()?;
+    let Some(standing) = &plan.dmarc else { return before.cloned() };
+    let stage = standing.stage.clone()?;
+    let finding = plan.findings.iter().find(|finding| finding.wanted.purpose == RecordPurpose::Dmarc);
+    let served = finding.is_some_and(|finding| {
+        finding.in_sync && !pending.iter().any(|change| change.hosted_zone_id == finding.zone.0)
+    });
+    // A stage whose record can't be written is not entered.
+    let entered =
+        finding.is_some_and(|finding| !matches!(finding.verdict, Verdict::Foreign(_) | Verdict::Obstructed(_)));
+    if !entered {
+        return before.cloned();
+    }
+    let same = before.filter(|before| before.stage == stage);
+    let since = same.and_then(|before| before.since.clone()).or_else(|| served.then(|| now.clone()));
+    let until = end(subject, &stage, since.as_ref());
+    Some(DmarcState { stage, since, until })
+}
+
+/// The earliest end of a stage that began at `since`, where another one follows by itself.
+fn end(subject: &Subject<'_>, stage: &str, since: Option<&Time>) -> Option<Time> {
+    let policy = subject.spec.dmarc_policy.as_ref()?;
+    if policy.active_stage.is_some() || policy.advancement == Advancement::Manual {
+        return None;
+    }
+    let (last, others) = policy.stages.split_last()?;
+    let stage = others.iter().find(|other| other.name == stage && other.name != last.name)?;
+    let duration = stages::parse_duration(stage.min_duration.as_deref()?)?;
+    since?.0.checked_add(duration).ok().map(Time)
+}
