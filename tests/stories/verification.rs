@@ -97,7 +97,7 @@ async fn a_domain_that_nobody_delegates_waits_for_days_with_few_polls() -> Resul
         let mark = world.mark().await?;
         world.apply(json!({})).await?;
         world.sees("RecordsPublished", "True").await?;
-        world.account.set_rate(3600.0).await?;
+        world.account.set_rate(12_000.0).await?;
         world.sees("Ready", "True").await?;
         // Created, looked at before and after the records, and then at 1, 2, 4 … 256 minutes and each 256 more.
         let polls = world.count_since(mark, "GetEmailIdentity").await?;
