@@ -22,7 +22,8 @@ pub(crate) async fn cluster() -> Result<&'static ControlPlane> {
     Ok(plane)
 }
 
-async fn install(plane: &ControlPlane) -> Result<()> {
+/// Installs our CustomResourceDefinition.
+pub(crate) async fn install(plane: &ControlPlane) -> Result<()> {
     let definitions: Api<CustomResourceDefinition> = Api::all(plane.client().await?);
     let definition = custom_resource_definition()?;
     let name = definition.metadata.name.clone().context("the definition has a name")?;

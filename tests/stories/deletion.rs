@@ -101,26 +101,3 @@ async fn retain_leaves_everything_where_it_is() -> Result<()> {
     })
     .await
 }
-
-#[tokio::test]
-async fn an_identity_of_others_is_left_alone_unless_it_is_adopted() -> Result<()> {
-    story("adopted", async |world| {
-        world.account.sesv2(REGION).create_email_identity().email_identity(&world.domain).send().await?;
-        let mark = world.mark().await?;
-        world.apply(full()).await?;
-        let told = world.sees_because("Ready", "False", "IdentityNotOurs").await?;
-        assert!(told.contains("exists already") && told.contains("adoptionPolicy to Adopt"), "{told}");
-        world.sees("Stalled", "True").await?;
-        assert!(world.writes_since(mark).await?.is_empty());
-
-        world.apply(with(full(), json!({"adoptionPolicy": "Adopt"}))).await?;
-        world.sees("Ready", "True").await?;
-        world.event("IdentityAdopted", "it stays when this resource is deleted").await?;
-        delete(world).await?;
-        world.is_gone().await?;
-        assert!(world.has_identity().await?);
-        assert!(world.records().await?.is_empty(), "the records were ours");
-        Ok(())
-    })
-    .await
-}

@@ -10,6 +10,7 @@
 //! | [`deletion`] | what goes when a resource is deleted, and what stays |
 //! | [`drift`] | what others change behind our back |
 //! | [`zones`] | where the records go |
+//! | [`ownership`] | what is ours, and who says so |
 //! | [`restarts`] | the operator is killed, restarted, and told another Region |
 //! | [`bad_input`] | what users may ask for, to the edges of it |
 //! | [`faults`] | AWS denies, throttles, breaks and hangs |
@@ -26,6 +27,7 @@ mod dmarc_walk;
 mod drift;
 mod faults;
 mod first_light;
+mod ownership;
 mod process;
 mod refusals;
 mod restarts;

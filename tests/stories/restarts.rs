@@ -6,8 +6,11 @@ use anyhow::{Context, Result, ensure};
 use kube::api::DeleteParams;
 use serde_json::json;
 use ses_operator_rig::aws::{Fault, FaultKind, Service};
+use ses_operator_rig::control_plane::ControlPlane;
+use tokio::sync::OnceCell;
 
-use crate::world::{NAME, SWEEP, World, bare_story, full, story, with};
+use crate::cluster::install;
+use crate::world::{NAME, SWEEP, World, bare_story, full, story, story_in, with};
 
 fn everything() -> serde_json::Value {
     with(
@@ -205,6 +208,29 @@ async fn a_reconcile_with_nothing_to_do_writes_nothing_but_the_answer_to_who_ask
             .await?;
         assert_eq!(world.writes_since(mark).await?.len(), 0);
         Ok(())
+    })
+    .await
+}
+
+/// A control plane of its own, since the others would notice.
+#[tokio::test]
+async fn the_api_server_may_go_and_come_back() -> Result<()> {
+    static PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
+    let plane = PLANE.get_or_try_init(ControlPlane::start).await?;
+    install(plane).await?;
+    story_in(plane, "api-server", async |world| {
+        world.zone = world.account.create_zone(&world.domain).await?;
+        world.start([])?;
+        world.apply(everything()).await?;
+        world.sees("RecordsPublished", "True").await?;
+        plane.stop_api_server()?;
+        // SES verifies meanwhile, and the operator can't tell anybody.
+        let mark = world.mark().await?;
+        world.calls_since(mark, "GetEmailIdentity").await?;
+        plane.start_api_server().await?;
+        is_as_ever(world).await?;
+        world.apply(with(everything(), json!({"tags": {"team": "other"}}))).await?;
+        world.calls_since(mark, "TagResource").await
     })
     .await
 }

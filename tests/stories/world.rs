@@ -84,7 +84,16 @@ pub(crate) async fn story(name: &str, tell: impl AsyncFnOnce(&mut World) -> Resu
 
 /// Tells a story in a world that has neither yet.
 pub(crate) async fn bare_story(name: &str, tell: impl AsyncFnOnce(&mut World) -> Result<()>) -> Result<()> {
-    let mut world = World::create(name).await?;
+    story_in(cluster().await?, name, tell).await
+}
+
+/// Tells a story in a world of this control plane.
+pub(crate) async fn story_in(
+    plane: &'static ControlPlane,
+    name: &str,
+    tell: impl AsyncFnOnce(&mut World) -> Result<()>,
+) -> Result<()> {
+    let mut world = World::create(plane, name).await?;
     let outcome = AssertUnwindSafe(tell(&mut world)).catch_unwind().await;
     if !matches!(outcome, Ok(Ok(()))) {
         eprintln!("{}", world.diagnosis().await);
@@ -93,8 +102,7 @@ pub(crate) async fn bare_story(name: &str, tell: impl AsyncFnOnce(&mut World) ->
 }
 
 impl World {
-    async fn create(name: &str) -> Result<Self> {
-        let plane = cluster().await?;
+    async fn create(plane: &'static ControlPlane, name: &str) -> Result<Self> {
         let client = plane.client().await?;
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
         let namespaces: Api<Namespace> = Api::all(client.clone());

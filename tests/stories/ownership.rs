@@ -1,0 +1,125 @@
+//! What is ours, and who says so.
+
+use anyhow::Result;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::{Value, json};
+
+use crate::world::{HOUR, NAME, REGION, World, full, story, with};
+
+async fn delete(world: &World) -> Result<()> {
+    world.domains().delete(NAME, &DeleteParams::default()).await?;
+    Ok(())
+}
+
+/// Replaces the whole status, as who may write it could.
+async fn forge(world: &World, status: Value) -> Result<()> {
+    let patch: Patch<()> =
+        Patch::Json(serde_json::from_value(json!([{"op": "replace", "path": "/status", "value": status}]))?);
+    world.domains().patch_status(NAME, &PatchParams::default(), &patch).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_identity_of_others_is_left_alone_unless_it_is_adopted() -> Result<()> {
+    story("adopted", async |world| {
+        world.account.sesv2(REGION).create_email_identity().email_identity(&world.domain).send().await?;
+        let mark = world.mark().await?;
+        world.apply(full()).await?;
+        let told = world.sees_because("Ready", "False", "IdentityNotOurs").await?;
+        assert!(told.contains("exists already") && told.contains("adoptionPolicy to Adopt"), "{told}");
+        world.sees("Stalled", "True").await?;
+        assert!(world.writes_since(mark).await?.is_empty());
+
+        world.apply(with(full(), json!({"adoptionPolicy": "Adopt"}))).await?;
+        world.sees("Ready", "True").await?;
+        world.event("IdentityAdopted", "it stays when this resource is deleted").await?;
+        delete(world).await?;
+        world.is_gone().await?;
+        assert!(world.has_identity().await?);
+        assert!(world.records().await?.is_empty(), "the records were ours");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_identity_of_another_cluster_is_left_alone() -> Result<()> {
+    story("clusters", async |world| {
+        world.apply(full()).await?;
+        world.sees("Ready", "True").await?;
+        world.kill()?;
+        let mark = world.mark().await?;
+        world.start(["--cluster-id=elsewhere"])?;
+        world.reconciles("elsewhere").await?;
+        let told = world.sees_because("Ready", "False", "IdentityNotOurs").await?;
+        assert!(told.contains("belongs to the SesDomain clusters/domain of the cluster"), "{told}");
+        assert!(told.contains("correct --cluster-id"), "{told}");
+        assert!(world.writes_since(mark).await?.is_empty());
+
+        // The twin: with its own name it works again.
+        world.restart()?;
+        world.account.advance(HOUR).await?;
+        world.sees("Ready", "True").await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_forged_status_reaches_nothing_that_could_not_be_ours() -> Result<()> {
+    story("forged", async |world| {
+        let (account, zone) = (world.account.clone(), world.zone.clone());
+        let theirs = [
+            ("forged.example", "MX", "10 mx.elsewhere.example"),
+            ("www.forged.example", "CNAME", "elsewhere.example"),
+            ("key._domainkey.forged.example", "CNAME", "key.elsewhere.example"),
+            ("_dmarc.other.forged.example", "TXT", "\"v=DMARC1; p=none\""),
+        ];
+        for (name, kind, value) in theirs {
+            account.write_record(&zone, name, kind, &[value]).await?;
+        }
+        let before = world.records().await?;
+        world.apply(full()).await?;
+        world.sees("Ready", "True").await?;
+        world.kill()?;
+
+        let mut status = serde_json::to_value(world.status().await?)?;
+        let purposes = ["MailFromMx", "Dkim", "Dkim", "Dmarc"];
+        for ((name, kind, value), purpose) in theirs.into_iter().zip(purposes) {
+            let value = value.trim_matches('"');
+            let forged = json!({
+                "purpose": purpose, "name": name, "type": kind, "value": value, "ttl": 300, "hostedZoneId": zone,
+                "ours": true, "published": true, "since": "2026-01-01T00:00:00Z",
+            });
+            status["records"].as_array_mut().into_iter().for_each(|records| records.push(forged.clone()));
+        }
+        forge(world, status).await?;
+        world.start([])?;
+        world.reconciles("forged").await?;
+        delete(world).await?;
+        world.is_gone().await?;
+        // Ours are gone, theirs are not.
+        assert_eq!(world.records().await?, before);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_deletion_without_a_status_removes_what_the_tags_say_is_ours() -> Result<()> {
+    story("wiped", async |world| {
+        world.account.write_record(&world.zone, "mail.wiped.example", "TXT", &["\"owner=somebody\""]).await?;
+        let before = world.records().await?;
+        world.apply(full()).await?;
+        world.sees("Ready", "True").await?;
+        world.kill()?;
+        forge(world, json!({})).await?;
+        delete(world).await?;
+        world.start([])?;
+        world.is_gone().await?;
+        assert_eq!(world.records().await?, before);
+        assert!(!world.has_identity().await?);
+        Ok(())
+    })
+    .await
+}
