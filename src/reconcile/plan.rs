@@ -43,6 +43,14 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Whether all records of these purposes are served.
+    fn serves(&self, purposes: &[RecordPurpose]) -> bool {
+        purposes.iter().all(|purpose| {
+            let mut findings = self.findings.iter().filter(|finding| finding.wanted.purpose == *purpose).peekable();
+            findings.peek().is_some() && findings.all(|finding| finding.in_sync)
+        })
+    }
+
     /// Whether something is done, or asked of a person, because of what the identity is.
     pub fn rests_on_identity(&self) -> bool {
         !self.changes.is_empty() || !self.problems.is_empty()

@@ -61,21 +61,21 @@ fn play(seed: u64) -> usize {
     let story = Story::draw(&mut draw);
     let mut peace = story.start(seed);
     let mut war = story.start(seed);
-    peace.pass(hours(6));
+    peace.pass(hours(4));
     wage(&mut war, seed);
     story.compare(seed, "set up", &mut peace, &mut war);
     story.turn(&mut peace);
     story.turn(&mut war);
-    peace.pass(hours(6));
+    peace.pass(hours(4));
     wage(&mut war, seed ^ 0xABCD);
     story.compare(seed, "edited or deleted", &mut peace, &mut war);
     peace.operator.reconciles + war.operator.reconciles
 }
 
-/// Six hours, and in the first two of them much goes wrong.
+/// Four hours, and in the first of them much goes wrong.
 fn wage(simulation: &mut Simulation, seed: u64) {
     let mut draw = Random::seeded(!seed);
-    let until = simulation.now() + hours(2);
+    let until = simulation.now() + hours(1);
     let once_in = *draw.one_of(&[2, 3, 5, 10, 30]);
     simulation.state().faults.at_random(draw.clone(), once_in, until);
     if draw.once_in(4) {
@@ -85,10 +85,10 @@ fn wage(simulation: &mut Simulation, seed: u64) {
         simulation.state().faults.add("", call, 1, strike);
     }
     for _ in 0..draw.between(0, 6) {
-        simulation.pass(minutes(draw.between(1, 20)));
+        simulation.pass(minutes(draw.between(1, 10)));
         simulation.operator.restart();
     }
-    let left = (until + hours(4)).duration_since(simulation.now());
+    let left = (until + hours(3)).duration_since(simulation.now());
     simulation.pass(left);
     simulation.state().faults.clear();
 }
@@ -203,7 +203,7 @@ impl Story {
             panic!("seed {seed}, {when}: {differences:#?}\n{}", war.describe());
         }
         for simulation in [peace, war] {
-            simulation.rests();
+            simulation.rests_for(minutes(40));
             if self.later.is_none() && when != "set up" {
                 assert!(simulation.is_gone(NAME), "seed {seed} does not go\n{}", simulation.describe());
             }
@@ -222,7 +222,7 @@ fn draw_spec(draw: &mut Random, zones: &[(&str, &str)]) -> SesDomainSpec {
     if zones.len() == 2 && zones[0].1 == zones[1].1 && !draw.once_in(5) {
         fields["dns"]["route53"] = json!({"hostedZoneId": ZONE});
     }
-    let stage = |name: &str, policy: &str| json!({"name": name, "policy": policy, "minDuration": "45m"});
+    let stage = |name: &str, policy: &str| json!({"name": name, "policy": policy, "minDuration": "20m"});
     fields["dmarcPolicy"] = match draw.between(1, 6) {
         1 => Value::Null,
         2 => json!({"stages": [stage("reject", "Reject")]}),

@@ -317,6 +317,11 @@ impl Simulation {
         self.state().faults.add(operation, 0, times, strike);
     }
 
+    /// The same, of one object alone.
+    pub fn strike_object(&self, operation: &'static str, object: &'static str, times: usize, strike: Strike) {
+        self.state().faults.add_for(operation, object, times, strike);
+    }
+
     pub fn calls(&self, operation: &str) -> usize {
         self.state().calls.get(operation).copied().unwrap_or_default()
     }
@@ -340,6 +345,11 @@ impl Simulation {
 
     /// Reconciles ten times over two hours, some after a restart, and nothing is written.
     pub fn rests(&mut self) {
+        self.rests_for(hours(2));
+    }
+
+    /// The same, over another time.
+    pub fn rests_for(&mut self, time: SignedDuration) {
         self.no_harm();
         let before = self.writes();
         for look in 0..10 {
@@ -347,7 +357,7 @@ impl Simulation {
                 self.operator.restart();
             }
             self.operator.wake(NAME);
-            self.pass(minutes(12));
+            self.pass(time / 10);
         }
         assert_eq!(self.writes(), before, "(in AWS, to the API server) at rest:\n{}", self.describe());
     }

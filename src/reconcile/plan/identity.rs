@@ -123,7 +123,7 @@ fn mail_from(subject: &Subject<'_>, identity: &Identity, now: Timestamp, plan: &
         });
         return was_ours.then(|| ours(IdentityChange::MailFrom(None)));
     };
-    if !serves(plan, &[RecordPurpose::MailFromMx, RecordPurpose::MailFromSpf]) {
+    if !plan.serves(&[RecordPurpose::MailFromMx, RecordPurpose::MailFromSpf]) {
         return None;
     }
     let put = |behavior| IdentityChange::MailFrom(Some((domain.clone(), behavior)));
@@ -165,20 +165,12 @@ fn mail_from_restart(subject: &Subject<'_>, _current: &MailFrom, now: Timestamp)
 
 /// Restarts a failed DKIM verification, once the records are right: SES makes new tokens or keeps the old ones.
 fn dkim_restart(subject: &Subject<'_>, identity: &Identity, now: Timestamp, plan: &Plan) -> Option<IdentityChange> {
-    if identity.dkim.status != VerificationStatus::Failed || !serves(plan, &[RecordPurpose::Dkim]) {
+    if identity.dkim.status != VerificationStatus::Failed || !plan.serves(&[RecordPurpose::Dkim]) {
         return None;
     }
     let restarted = subject.status.dkim.as_ref().and_then(|known| known.restarted_at.as_ref()).map(|at| at.0);
     let due = restarted.is_none_or(|at| now >= at + FAILS_AGAIN);
     due.then(|| IdentityChange::DkimKey(subject.spec.dkim.as_ref().and_then(|dkim| dkim.signing_key_length)))
-}
-
-/// Whether all records of these purposes are served.
-fn serves(plan: &Plan, purposes: &[RecordPurpose]) -> bool {
-    purposes.iter().all(|purpose| {
-        let mut findings = plan.findings.iter().filter(|finding| finding.wanted.purpose == *purpose).peekable();
-        findings.peek().is_some() && findings.all(|finding| finding.in_sync)
-    })
 }
 
 fn configuration_set(subject: &Subject<'_>, identity: &Identity, managed: &IdentityStatus) -> Option<IdentityChange> {

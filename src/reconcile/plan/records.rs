@@ -41,14 +41,9 @@ pub(super) fn keep(
     for record in wanted {
         keep_one(subject, observed, identity, zones, now, &record, plan, &mut batches);
     }
-    let obsolete = obsolete(subject, plan);
-    let settled = is_settled(subject, identity, plan);
-    for entry in obsolete {
-        // Mail goes on under the old MAIL FROM domain until SES has been told the new one.
-        let name = DomainName::new(&entry.name);
-        let in_use = subject.mail_from().as_ref() != Some(&name)
-            && identity.mail_from.as_ref().is_some_and(|mail_from| mail_from.domain == name);
-        retire(observed, entry, settled && !in_use, plan, &mut batches);
+    for entry in obsolete(subject, plan) {
+        let replaced = is_replaced(subject, identity, plan, &entry);
+        retire(observed, entry, replaced, plan, &mut batches);
     }
     claims::tag(subject, identity, &plan.ledger)
         .into_iter()
@@ -255,13 +250,25 @@ fn obsolete(subject: &Subject<'_>, plan: &mut Plan) -> Vec<RecordStatus> {
     others
 }
 
-/// Whether all that is wanted stands and is verified, so that what it replaces may go.
-fn is_settled(subject: &Subject<'_>, identity: &Identity, plan: &Plan) -> bool {
-    plan.problems.is_empty() && plan.findings.iter().all(|finding| finding.in_sync) && is_verified(subject, identity)
+/// Whether what replaces a record stands and is verified, or nothing needs it any more, so that it may go. What could not
+/// be read does not stand.
+fn is_replaced(subject: &Subject<'_>, identity: &Identity, plan: &Plan, entry: &RecordStatus) -> bool {
+    let verified = |status| status == VerificationStatus::Success;
+    match (entry.purpose, &identity.mail_from) {
+        (RecordPurpose::Dkim, _) => plan.serves(&[RecordPurpose::Dkim]) && verified(identity.dkim.status),
+        (RecordPurpose::Dmarc, _) => plan.serves(&[RecordPurpose::Dmarc]),
+        (RecordPurpose::MailFromMx | RecordPurpose::MailFromSpf, used) => match subject.mail_from() {
+            None => used.as_ref().is_none_or(|used| used.domain != DomainName::new(&entry.name)),
+            Some(wanted) => {
+                plan.serves(&[RecordPurpose::MailFromMx, RecordPurpose::MailFromSpf])
+                    && used.as_ref().is_some_and(|used| used.domain == wanted && verified(used.status))
+            }
+        },
+    }
 }
 
 /// Takes out a record that is no longer wanted, once what replaces it stands.
-fn retire(observed: &Observed, entry: RecordStatus, settled: bool, plan: &mut Plan, batches: &mut Batches) {
+fn retire(observed: &Observed, entry: RecordStatus, replaced: bool, plan: &mut Plan, batches: &mut Batches) {
     let zone = ZoneId(entry.hosted_zone_id.clone());
     let (name, record_type) = ledger::place(&entry);
     match observed.records.get(&zone) {
@@ -270,7 +277,7 @@ fn retire(observed: &Observed, entry: RecordStatus, settled: bool, plan: &mut Pl
             if changes.is_empty() {
                 return;
             }
-            if settled {
+            if replaced {
                 batches.add(&zone, changes);
             }
             plan.ledger.push(entry);

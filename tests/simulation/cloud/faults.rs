@@ -28,6 +28,7 @@ pub struct Faults {
 #[derive(Debug)]
 struct Rule {
     operation: &'static str,
+    object: &'static str,
     skip: usize,
     times: usize,
     strike: Strike,
@@ -43,7 +44,12 @@ struct Chance {
 impl Faults {
     /// Strikes the next `times` calls of an operation, or of any (`""`), after letting `skip` pass.
     pub fn add(&mut self, operation: &'static str, skip: usize, times: usize, strike: Strike) {
-        self.rules.push(Rule { operation, skip, times, strike });
+        self.rules.push(Rule { operation, object: "", skip, times, strike });
+    }
+
+    /// Strikes the next `times` calls of an operation for one object: a domain, a zone.
+    pub fn add_for(&mut self, operation: &'static str, object: &'static str, times: usize, strike: Strike) {
+        self.rules.push(Rule { operation, object, skip: 0, times, strike });
     }
 
     /// Strikes one call in so many, until then.
@@ -56,9 +62,10 @@ impl Faults {
         *self = Self::default();
     }
 
-    pub(super) fn strike(&mut self, operation: &str, now: Timestamp) -> Option<Strike> {
+    pub(super) fn strike(&mut self, operation: &str, object: &str, now: Timestamp) -> Option<Strike> {
         for rule in &mut self.rules {
-            if !rule.operation.is_empty() && rule.operation != operation {
+            let concerns = |asked: &str, of: &str| asked.is_empty() || asked == of;
+            if !concerns(rule.operation, operation) || !concerns(rule.object, object) {
                 continue;
             }
             if rule.skip > 0 {

@@ -86,7 +86,7 @@ impl Cloud {
             let mut state = self.state();
             *state.calls.entry(operation).or_default() += 1;
             let now = state.hand.now();
-            match state.faults.strike(operation, now) {
+            match state.faults.strike(operation, object, now) {
                 None => (act(&mut state), false),
                 Some(Strike::Refuse(kind)) => (Err(error(kind, operation, object, "as the story has it")), false),
                 Some(Strike::LoseAnswer) => {
@@ -125,7 +125,10 @@ impl State {
     /// Brings everything to the time that it is.
     fn look(&mut self) {
         let now = self.now();
-        self.zones.arrive(now);
+        let changed = self.zones.arrive(now) | std::mem::take(&mut self.identities.touched);
+        if !changed && self.identities.next_turn().is_none_or(|turn| turn > now) {
+            return;
+        }
         self.identities.look(&self.zones, now, &self.delays, &mut self.random);
     }
 }

@@ -33,6 +33,8 @@ pub struct Zone {
 #[derive(Debug, Default)]
 pub struct Zones {
     pub zones: Vec<Zone>,
+    /// Whether resolvers may see something else since they were asked last.
+    touched: bool,
     changes: BTreeMap<String, Timestamp>,
 }
 
@@ -44,15 +46,18 @@ impl Zones {
         let ns = RecordSet::new(name.clone(), RecordType::Ns, 172_800, vec!["ns-1.awsdns-01.org.".to_owned()]);
         let sets: Sets = [((name.clone(), RecordType::Ns), ns)].into();
         let served = sets.clone();
+        self.touched = true;
         self.zones.push(Zone { id, name, delegated, sets, served, arriving: VecDeque::new(), page: 300 });
         self.zones.last_mut().expect("just added")
     }
 
     pub fn remove(&mut self, id: &str) {
+        self.touched = true;
         self.zones.retain(|zone| zone.id.0 != id);
     }
 
     pub fn zone(&mut self, id: &str) -> &mut Zone {
+        self.touched = true;
         self.zones.iter_mut().find(|zone| zone.id.0 == id).expect("a zone of the story")
     }
 
@@ -66,12 +71,16 @@ impl Zones {
         self.zones.iter().filter_map(|zone| zone.arriving.front()).map(|(at, _)| *at).min()
     }
 
-    pub(super) fn arrive(&mut self, now: Timestamp) {
+    /// Brings changes to resolvers; tells whether these may see something else now.
+    pub(super) fn arrive(&mut self, now: Timestamp) -> bool {
+        let mut changed = std::mem::take(&mut self.touched);
         for zone in &mut self.zones {
             while zone.arriving.front().is_some_and(|(at, _)| *at <= now) {
                 zone.served = zone.arriving.pop_front().expect("there is a front").1;
+                changed = true;
             }
         }
+        changed
     }
 
     /// What a resolver answers now.

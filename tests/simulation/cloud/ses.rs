@@ -73,6 +73,8 @@ pub struct Held {
 #[derive(Debug, Default)]
 pub struct Identities {
     pub held: BTreeMap<IdentityKey, Held>,
+    /// Whether an identity was made or changed since SES looked last.
+    pub(super) touched: bool,
     made: usize,
 }
 
@@ -126,6 +128,7 @@ impl Identities {
 
     /// The identity of a story, to change it behind the operator's back.
     pub fn held(&mut self, domain: &str) -> &mut Held {
+        self.touched = true;
         self.held.iter_mut().find(|(key, _)| key.domain.as_str() == domain).expect("an identity of the story").1
     }
 
@@ -167,6 +170,7 @@ impl Identities {
 
     fn tokens(&mut self) -> Vec<String> {
         self.made += 1;
+        self.touched = true;
         (1..=3).map(|n| format!("k{}n{n}", self.made)).collect()
     }
 

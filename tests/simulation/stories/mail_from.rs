@@ -2,8 +2,10 @@
 
 use serde_json::json;
 use ses_operator::api::spec::MxFailureBehavior;
+use ses_operator::cloud::ErrorKind;
 
-use crate::simulation::{NAME, Simulation, days, hours, manifest, minutes};
+use crate::cloud::faults::Strike;
+use crate::simulation::{NAME, Simulation, ZONE, days, hours, manifest, minutes};
 
 fn behavior(simulation: &Simulation) -> Option<MxFailureBehavior> {
     simulation.identity()?.mail_from.map(|mail_from| mail_from.behavior)
@@ -106,5 +108,25 @@ fn ses_that_refuses_mail_from_until_dkim_is_verified_is_asked_again() {
     let ready = simulation.until(hours(3), |simulation| simulation.is("Ready", "True"));
     assert!(ready, "{}", simulation.describe());
     assert_eq!(simulation.events("Rejected").len(), 0, "a wait is no matter for a person");
+    simulation.rests();
+}
+
+#[test]
+fn an_old_subdomains_records_go_though_another_record_conflicts_and_stay_while_a_zone_can_not_be_read() {
+    let mut simulation = Simulation::new();
+    simulation.state().zones.add("Z2", "mail.example.com");
+    simulation.apply(NAME, manifest(json!({"dmarcPolicy": null})));
+    simulation.until_ready();
+    simulation.protect("_dmarc.example.com", "TXT", &["\"v=DMARC1; p=none; rua=mailto:a@b.example\""]);
+    simulation.strike_object("route53:ListResourceRecordSets", ZONE, 1000, Strike::Refuse(ErrorKind::Unavailable));
+    simulation.operator.restart();
+    simulation.change(json!({"mailFromSubdomain": "bounce"}));
+    simulation.pass(hours(2));
+    assert_eq!(simulation.values_in("Z2", "mail.example.com", "MX").len(), 1, "{}", simulation.describe());
+    simulation.state().faults.clear();
+    simulation.pass(hours(2));
+    assert!(simulation.condition("Stalled").contains("RecordConflict"), "{}", simulation.describe());
+    assert!(simulation.is("MailFromVerified", "True"), "{}", simulation.describe());
+    assert_eq!(simulation.values_in("Z2", "mail.example.com", "MX"), [""; 0], "{}", simulation.describe());
     simulation.rests();
 }
