@@ -1,20 +1,26 @@
 //! The client of the API server, and its errors in words.
 
+use std::time::Duration;
+
 use kube::api::ListParams;
 use kube::{Api, Client, Config};
 
 use crate::api::SesDomain;
 use crate::start_error::StartError;
 
+/// How long an answer of the API server is waited for.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+
 /// A client as kubectl would make it, or a pod.
 ///
 /// # Errors
 /// When there is no cluster to be found.
 pub async fn connect() -> Result<Client, StartError> {
-    let mut config = Config::infer().await.map_err(|_| {
-        StartError::new(
-            "no cluster was found: neither a kubeconfig nor a pod's ServiceAccount; set KUBECONFIG, or run in a pod",
-        )
+    let mut config = Config::infer().await.map_err(|error| {
+        StartError::new(format!(
+            "no cluster was found: set KUBECONFIG to a valid kubeconfig, or run in a pod with a ServiceAccount ({})",
+            error.to_string().replace('\n', " ")
+        ))
     })?;
     // A kubeconfig's client has been given HTTPS_PROXY and NO_PROXY already; a pod's has not.
     if config.proxy_url.is_none() {

@@ -20,7 +20,9 @@
 //! | [`cli`], [`mod@run`], [`start_error`], [`kubernetes`] | arguments → clients → controller | all |
 
 #[cfg(all(feature = "simulated-time", not(debug_assertions)))]
-compile_error!("simulated-time lets the operator be told a false time: it is for tests, and a release is built without it");
+compile_error!(
+    "simulated-time lets the operator be told a false time: it is for tests, and a release is built without it"
+);
 
 pub mod api;
 pub mod aws;

@@ -46,6 +46,8 @@ pub enum Reason {
     VerificationLost,
     /// SES gave up after 72 hours.
     VerificationFailed,
+    /// SES verified the DKIM records, and signing was switched off.
+    SigningDisabled,
     /// Records are written; Route 53 has not yet brought them to all its servers.
     ChangePending,
     /// Records are missing or differ.

@@ -63,6 +63,14 @@ pub(super) fn mail_from_stays_short() -> Rule {
     )
 }
 
+pub(super) fn mail_from_does_not_repeat_the_domain() -> Rule {
+    rule(
+        "!has(self.mailFromSubdomain) || !(self.mailFromSubdomain == self.domain \
+         || self.mailFromSubdomain.endsWith('.' + self.domain))",
+        "mailFromSubdomain must be relative to the domain: write mail for mail.example.com, without the domain itself",
+    )
+}
+
 pub(super) fn reject_needs_mail_from() -> Rule {
     rule(
         "!has(self.mxFailureBehavior) || self.mxFailureBehavior != 'RejectMessage' || has(self.mailFromSubdomain)",
@@ -86,6 +94,15 @@ pub(super) fn report_uris_are_mailto() -> Rule {
         r"self.all(uri, uri.matches(r'^mailto:[^@\s,;!]+@[^@\s,;!]+\.[^@\s,;!]+$'))",
         "report URIs must be mailto: URIs of one address, such as mailto:dmarc@example.com, with no space, comma, \
          semicolon or exclamation mark",
+    )
+}
+
+/// Route 53 takes 4,000 characters of a TXT value.
+pub(super) fn report_uris_fit_into_a_record() -> Rule {
+    rule(
+        "(has(self.aggregateReportUris) ? self.aggregateReportUris.map(uri, size(uri)).sum() : 0) \
+         + (has(self.failureReportUris) ? self.failureReportUris.map(uri, size(uri)).sum() : 0) <= 3500",
+        "aggregateReportUris and failureReportUris together must stay within 3500 characters: one DMARC record holds them",
     )
 }
 

@@ -52,6 +52,7 @@ use super::status::SesDomainStatus;
 #[x_kube(
     validation = rules::region_is_kept(),
     validation = rules::mail_from_stays_short(),
+    validation = rules::mail_from_does_not_repeat_the_domain(),
     validation = rules::reject_needs_mail_from()
 )]
 pub struct SesDomainSpec {
@@ -231,7 +232,7 @@ pub enum OnConflict {
 /// The DMARC policy (RFC 9989) and its way to enforcement.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = rules::active_stage_exists())]
+#[x_kube(validation = rules::active_stage_exists(), validation = rules::report_uris_fit_into_a_record())]
 pub struct DmarcPolicy {
     /// The stages in their order; each begins when the one before has lasted its minDuration and DKIM and MAIL FROM
     /// are verified.

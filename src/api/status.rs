@@ -79,7 +79,7 @@ pub struct IdentityStatus {
     pub adopted: bool,
     /// The keys of the tags that we set for the spec.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 50))]
+    #[schemars(length(max = 100))]
     pub tags: Vec<String>,
     /// The configuration set that we set for the spec.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -11,6 +11,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 
 use super::keep_what_we_use;
 use crate::api::{FIELD_MANAGER, SesDomain, SesDomainStatus};
+use crate::kubernetes::ANSWER_TIMEOUT;
 use crate::reconcile::Journal;
 use crate::reconcile::report::Event;
 
@@ -23,9 +24,20 @@ pub enum SaveError {
     /// Somebody else changed it: look again.
     #[error("the resource was changed meanwhile")]
     Outdated,
-    /// The API server refused, or did not answer.
+    /// The API server refused, or could not be reached.
     #[error(transparent)]
     Refused(Box<kube::Error>),
+    /// The API server did not answer. What was asked may have been done.
+    #[error("the API server did not answer within {} s", ANSWER_TIMEOUT.as_secs())]
+    Unanswered,
+}
+
+/// A request to the API server, which is not waited for without end: it holds a place that others need.
+pub(super) async fn answered<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, SaveError> {
+    match tokio::time::timeout(ANSWER_TIMEOUT, request).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(SaveError::Unanswered),
+    }
 }
 
 impl From<kube::Error> for SaveError {
@@ -95,7 +107,8 @@ impl ApiJournal {
             "status": status,
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        let mut answer = self.api(resource).patch_status(&resource.name_any(), &params, &Patch::Apply(&patch)).await?;
+        let mut answer =
+            answered(self.api(resource).patch_status(&resource.name_any(), &params, &Patch::Apply(&patch))).await?;
         keep_what_we_use(&mut answer);
         self.remember(answer);
         Ok(())
@@ -119,7 +132,7 @@ impl Journal for ApiJournal {
         let base = self.latest(&Arc::new(resource.clone()));
         match self.patch(resource, base.metadata.resource_version.clone(), status).await {
             Err(SaveError::Outdated) => {
-                let found = self.api(resource).get(&resource.name_any()).await?;
+                let found = answered(self.api(resource).get(&resource.name_any())).await?;
                 let same = found.metadata.uid == base.metadata.uid && found.status == base.status;
                 if !same {
                     self.forget(resource);
@@ -146,7 +159,7 @@ impl Journal for ApiJournal {
         };
         // A recorder tells events apart by their reason, and would keep the first one's note: each is told by its own.
         let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
-        if let Err(error) = recorder.publish(&event, &resource.object_ref(&())).await {
+        if let Err(error) = answered(recorder.publish(&event, &resource.object_ref(&()))).await {
             tracing::debug!("an event could not be told: {error}");
         }
     }

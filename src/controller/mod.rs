@@ -25,6 +25,7 @@ use tracing::Instrument;
 
 use crate::api::{FIELD_MANAGER, FINALIZER, RECONCILE_REQUESTED_AT, SesDomain, SesDomainStatus};
 use crate::clock::Clock;
+use crate::cloud::ErrorKind;
 use crate::dns::DnsProvider;
 use crate::kubernetes;
 use crate::reconcile::report::{Next, conditions};
@@ -38,7 +39,7 @@ pub mod journal;
 pub mod retry;
 
 use alarm::Alarms;
-use journal::{ApiJournal, SaveError};
+use journal::{ApiJournal, SaveError, answered};
 
 /// How many resources are reconciled at once. AWS's quotas, not this, decide the speed.
 const CONCURRENCY: u16 = 16;
@@ -176,7 +177,7 @@ impl<S: IdentityService, D: DnsProvider> Context<S, D> {
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let api: Api<SesDomain> =
             Api::namespaced(self.controller.client.clone(), &resource.namespace().unwrap_or_default());
-        let mut answer = api.patch(&resource.name_any(), &params, &Patch::Merge(&patch)).await?;
+        let mut answer = answered(api.patch(&resource.name_any(), &params, &Patch::Merge(&patch))).await?;
         keep_what_we_use(&mut answer);
         self.journal.remember(answer.clone());
         Ok(answer)
@@ -198,11 +199,11 @@ impl<S: IdentityService, D: DnsProvider> Context<S, D> {
         let now = self.controller.clock.now();
         match outcome {
             Ok(None) => {
-                self.forget(&key);
+                self.forget(seen, &key);
                 "gone"
             }
             Ok(Some(outcome)) if outcome.gone => {
-                self.forget(&key);
+                self.forget(seen, &key);
                 "gone"
             }
             Ok(Some(Outcome { next: Next::At(time), .. })) => {
@@ -222,16 +223,21 @@ impl<S: IdentityService, D: DnsProvider> Context<S, D> {
                 kind.as_label()
             }
             Err(SaveError::Gone) => {
-                self.forget(&key);
+                self.forget(seen, &key);
                 "gone"
             }
             Err(SaveError::Outdated) => {
                 self.alarms.set(key, now + SignedDuration::from_secs(1));
                 "outdated"
             }
-            Err(SaveError::Refused(error)) => {
-                let wait = retry::after(crate::cloud::ErrorKind::Unavailable, self.failed(&key, true));
-                tracing::warn!(wait = %wait, "can't write to the API server: {}", kubernetes::in_words(&error));
+            Err(error @ (SaveError::Refused(_) | SaveError::Unanswered)) => {
+                let wait = retry::after(ErrorKind::Unavailable, self.failed(&key, true));
+                let words = if let SaveError::Refused(error) = &error {
+                    kubernetes::in_words(error)
+                } else {
+                    error.to_string()
+                };
+                tracing::warn!(wait = %wait, "can't write to the API server: {words}");
                 self.alarms.set(key, now + wait);
                 "api_server"
             }
@@ -251,9 +257,11 @@ impl<S: IdentityService, D: DnsProvider> Context<S, D> {
         }
     }
 
-    fn forget(&self, key: &ObjectRef<SesDomain>) {
+    fn forget(&self, resource: &SesDomain, key: &ObjectRef<SesDomain>) {
         self.failed(key, false);
         self.alarms.cancel(key);
+        self.journal.forget(resource);
+        self.controller.reconciler.forget(resource);
     }
 }
 

@@ -106,6 +106,15 @@ impl Record {
     }
 }
 
+impl std::fmt::Display for Record {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = |tag: &str| self.tags.get(tag).map(|value| format!("{tag}={value}"));
+        let first = ["v", "p"].into_iter().filter_map(text);
+        let others = self.tags.keys().filter(|tag| !matches!(tag.as_str(), "v" | "p")).filter_map(|tag| text(tag));
+        f.write_str(&first.chain(others).collect::<Vec<_>>().join("; "))
+    }
+}
+
 /// How strict a stage is.
 pub fn stage_strength(stage: &DmarcStage) -> Strength {
     let testing = stage.testing.unwrap_or(false);

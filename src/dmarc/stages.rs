@@ -6,7 +6,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::record::{Record, render, stage_strength};
-use crate::api::spec::{Advancement, DmarcPolicy, DmarcStage, Policy};
+use crate::api::spec::{Advancement, DmarcPolicy, DmarcStage};
 use crate::api::status::DmarcState;
 
 /// What the walk is judged by.
@@ -25,7 +25,8 @@ pub struct Evidence<'a> {
 /// Where the walk stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Walk<'a> {
-    /// The stage whose record should be published. `None`: the first stage enforces, and verification comes first.
+    /// The stage whose record should be published. `None` and held: the stage enforces, and verification comes first.
+    /// `None` and not held: what is published is stricter than every stage.
     pub stage: Option<&'a DmarcStage>,
     /// When the stage will have lasted long enough, if another one follows by itself.
     pub until: Option<Timestamp>,
@@ -39,12 +40,16 @@ pub fn walk<'a>(policy: &'a DmarcPolicy, evidence: Evidence<'_>) -> Walk<'a> {
     if let Some(pinned) = policy.active_stage.as_ref().and_then(|name| stage_named(policy, name)) {
         return standing(pinned);
     }
-    let Some((index, current)) = current(policy, evidence) else {
-        let Some(first) = policy.stages.first() else {
-            return Walk { stage: None, until: None, held: false };
-        };
-        let waits = first.policy != Policy::None && !evidence.verified;
-        return Walk { stage: (!waits).then_some(first), until: None, held: waits };
+    let (index, current) = match current(policy, evidence) {
+        Standing::Remembered(index, stage) => (index, stage),
+        Standing::Found(index, stage) => {
+            let published = evidence.published.map_or((0, 100), Record::strength);
+            if stage_strength(stage) > published && !evidence.verified {
+                return Walk { stage: None, until: None, held: true };
+            }
+            (index, stage)
+        }
+        Standing::StricterThanAll => return Walk { stage: None, until: None, held: false },
     };
     let next = policy.stages.get(index + 1);
     let (Some(next), Advancement::Automatic) = (next, policy.advancement) else {
@@ -64,23 +69,35 @@ fn end_of(stage: &DmarcStage, remembered: Option<&DmarcState>) -> Option<Timesta
     began.checked_add(duration).ok()
 }
 
-/// The stage that the domain is in: the remembered one, else the one that was published, else none yet.
-fn current<'a>(policy: &'a DmarcPolicy, evidence: Evidence<'_>) -> Option<(usize, &'a DmarcStage)> {
-    let named = |name: &str| policy.stages.iter().enumerate().find(|(_, stage)| stage.name == name);
-    if let Some(found) = evidence.remembered.and_then(|state| named(&state.stage)) {
-        return Some(found);
+/// Where the walk goes on from.
+enum Standing<'a> {
+    /// The stage that the status remembers.
+    Remembered(usize, &'a DmarcStage),
+    /// The stage that fits what is published; the first one where nothing is.
+    Found(usize, &'a DmarcStage),
+    /// What is published is stricter than every stage.
+    StricterThanAll,
+}
+
+/// The stage that the domain is in: the remembered one, else the one that was published, else the first.
+fn current<'a>(policy: &'a DmarcPolicy, evidence: Evidence<'_>) -> Standing<'a> {
+    let stages = || policy.stages.iter().enumerate();
+    let remembered = evidence.remembered.and_then(|state| stages().find(|(_, stage)| stage.name == state.stage));
+    if let Some((index, stage)) = remembered {
+        return Standing::Remembered(index, stage);
     }
-    let published = evidence.published?;
-    let rendered = |stage: &DmarcStage| Record::parse(&render(policy, stage));
-    let exact = policy
-        .stages
-        .iter()
-        .enumerate()
-        .find(|(_, stage)| rendered(stage).is_some_and(|record| record.means_the_same_as(published)));
-    // A record of the user's own, or of stages that were renamed: go on where nothing becomes weaker.
-    exact
-        .or_else(|| policy.stages.iter().enumerate().find(|(_, stage)| stage_strength(stage) >= published.strength()))
-        .or_else(|| policy.stages.iter().enumerate().next_back())
+    let found = match evidence.published {
+        None => stages().next(),
+        Some(published) => {
+            let means_it = |stage: &DmarcStage| {
+                Record::parse(&render(policy, stage)).is_some_and(|record| record.means_the_same_as(published))
+            };
+            // A record of the user's own, or of stages that were renamed: go on where nothing becomes weaker.
+            let exact = stages().find(|(_, stage)| means_it(stage));
+            exact.or_else(|| stages().find(|(_, stage)| stage_strength(stage) >= published.strength()))
+        }
+    };
+    found.map_or(Standing::StricterThanAll, |(index, stage)| Standing::Found(index, stage))
 }
 
 fn stage_named<'a>(policy: &'a DmarcPolicy, name: &str) -> Option<&'a DmarcStage> {
@@ -171,12 +188,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_published_is_not_made_stricter_before_verification() {
+        let mut policy = policy();
+        policy.stages.remove(0);
+        assert_eq!(stage_at(&policy, None, Some("v=DMARC1; p=none"), false, 0), "- held");
+        assert_eq!(stage_at(&policy, None, Some("v=DMARC1; p=none"), true, 0), "quarantine");
+        assert_eq!(stage_at(&policy, None, Some("v=DMARC1; p=quarantine"), false, 0), "quarantine");
+    }
+
+    #[test]
+    fn a_record_that_is_stricter_than_every_stage_is_not_weakened() {
+        let mut policy = policy();
+        policy.stages.pop();
+        assert_eq!(stage_at(&policy, None, Some("v=DMARC1; p=reject"), true, 0), "-");
+    }
+
+    #[test]
     fn a_lost_status_is_found_again_from_the_published_record_and_never_weaker() {
         let policy = policy();
         for (published, stage) in [
             ("v=DMARC1; p=quarantine", "quarantine"),
             ("v=DMARC1; p=reject", "reject"),
-            ("v=DMARC1; p=quarantine; t=y", "quarantine"),
+            ("v=DMARC1; p=quarantine; pct=100", "quarantine"),
             ("v=DMARC1; p=reject; rua=mailto:a@b.c", "reject"),
             ("v=DMARC1; p=none; rua=mailto:a@b.c", "monitor"),
         ] {

@@ -95,10 +95,12 @@ impl DnsProvider for Route53 {
         let start = Start { name: absolute(root), record_type: None, identifier: None };
         let page = self.page(zone, root, start).await?;
         // Names are sorted by their labels from the right, so those below a name stand together, the name itself first.
-        let next = page.next_record_name.as_deref().map(DomainName::new);
-        let complete = !page.is_truncated || next.is_some_and(|next| !next.is_within(root));
+        let next = page.next_record_name.as_deref().map(DomainName::new).filter(|_| page.is_truncated);
+        let complete = !page.is_truncated || next.as_ref().is_some_and(|next| !next.is_within(root));
         let record_sets = page.resource_record_sets.into_iter().map(record_set);
-        Ok(Subtree { record_sets: record_sets.filter(|set| set.name.is_within(root)).collect(), complete })
+        // A name that the page ends in is there with some of its sets only: it is left out, to be looked up by itself.
+        let whole = |set: &RecordSet| set.name.is_within(root) && next.as_ref() != Some(&set.name);
+        Ok(Subtree { record_sets: record_sets.filter(whole).collect(), complete })
     }
 
     async fn record_sets(&self, zone: &ZoneId, name: &DomainName) -> Result<Vec<RecordSet>, CloudError> {

@@ -145,8 +145,8 @@ impl Lease {
     /// Takes the lease if nobody holds it, or if who held it has not renewed it for its duration.
     async fn attempt(&mut self) -> Result<Attempt, kube::Error> {
         let sent = Instant::now();
-        let Some(found) = self.api.get_opt(&self.name.name).await? else {
-            let version = self.api.create(&post(), &self.claimed(None)).await?;
+        let Some(found) = soon(self.api.get_opt(&self.name.name)).await? else {
+            let version = soon(self.api.create(&post(), &self.claimed(None))).await?;
             return Ok(Attempt::Held { version: Box::new(version), sent });
         };
         let spec = found.spec.clone().unwrap_or_default();
@@ -155,7 +155,7 @@ impl Lease {
             return Ok(Attempt::Others(holder));
         }
         let sent = Instant::now();
-        let version = self.api.replace(&self.name.name, &post(), &self.claimed(Some(&found))).await?;
+        let version = soon(self.api.replace(&self.name.name, &post(), &self.claimed(Some(&found)))).await?;
         Ok(Attempt::Held { version: Box::new(version), sent })
     }
 
@@ -181,24 +181,22 @@ impl Lease {
             let Some(current) = object.as_ref() else { return self.lost("it was not held") };
             let claimed = self.claimed(Some(current));
             let params = post();
-            let request = self.api.replace(&self.name.name, &params, &claimed);
-            match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
-                Ok(Ok(version)) => {
+            match soon(self.api.replace(&self.name.name, &params, &claimed)).await {
+                Ok(version) => {
                     renewed = sent;
                     self.permit.extend(sent + LEASE_DURATION);
                     *object = Some(version);
                 }
-                Ok(Err(kube::Error::Api(status))) if status.code == 409 || status.code == 404 => {
+                Err(kube::Error::Api(status)) if status.code == 409 || status.code == 404 => {
                     // A renewal whose answer was lost changed it as well: look who holds it.
-                    match self.api.get_opt(&self.name.name).await {
+                    match soon(self.api.get_opt(&self.name.name)).await {
                         Ok(Some(found)) if holder_of(&found) == self.name.holder => *object = Some(found),
                         Ok(Some(found)) => return self.lost(&format!("{} holds it now", holder_of(&found))),
                         Ok(None) => return self.lost("it was deleted"),
                         Err(error) => tracing::warn!("can't read the Lease: {}", kubernetes::in_words(&error)),
                     }
                 }
-                Ok(Err(error)) => tracing::warn!("can't renew the Lease: {}", kubernetes::in_words(&error)),
-                Err(_) => tracing::warn!("can't renew the Lease: no answer for {} s", REQUEST_TIMEOUT.as_secs()),
+                Err(error) => tracing::warn!("can't renew the Lease: {}", kubernetes::in_words(&error)),
             }
             if renewed.elapsed() > RENEW_DEADLINE {
                 return self.lost(&format!("it could not be renewed for {} s", RENEW_DEADLINE.as_secs()));
@@ -250,6 +248,12 @@ impl Lease {
             }),
         }
     }
+}
+
+/// A request whose answer is not waited for beyond the deadlines that rest on it.
+async fn soon<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, kube::Error> {
+    let unanswered = || kube::Error::Service(format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()).into());
+    tokio::time::timeout(REQUEST_TIMEOUT, request).await.map_err(|_| unanswered())?
 }
 
 fn holder_of(lease: &LeaseObject) -> String {

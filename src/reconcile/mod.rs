@@ -129,9 +129,17 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
         unreachable!("the loop returns")
     }
 
+    /// Forgets what was read for a resource that is gone.
+    pub fn forget(&self, resource: &SesDomain) {
+        let status = resource.status.clone().unwrap_or_default();
+        let key = self.subject(resource, &status, None).key();
+        self.dns.forget(&key.domain);
+        self.identities.forget(&key);
+    }
+
     /// Steps one and two. A plan that writes, or that names a problem, is made on what was read just now.
     async fn decide(&self, subject: &Subject<'_>, now: Timestamp) -> (Observed, Plan) {
-        if let Some(problem) = plan::refusal(subject).filter(|_| !subject.deleting || made_nothing(subject.status)) {
+        if let Some(problem) = plan::refusal(subject).filter(|_| !subject.deleting || subject.has_made_nothing()) {
             let refused = Plan { problems: vec![problem], gone: subject.deleting, ..Plan::default() };
             let ledger = subject.status.records.clone();
             return (Observed::nothing(now), Plan { ledger, ..refused });
@@ -201,9 +209,4 @@ fn claims_more(ahead: &SesDomainStatus, written: &SesDomainStatus) -> bool {
         .filter(|entry| entry.ours)
         .any(|entry| !written.records.iter().any(|known| known.ours && ledger::same_place(known, entry)));
     ahead.region != written.region || of_identity || of_records
-}
-
-/// Whether a status shows that nothing was ever made for its resource.
-fn made_nothing(status: &SesDomainStatus) -> bool {
-    status.identity.is_none() && !status.records.iter().any(|entry| entry.ours)
 }

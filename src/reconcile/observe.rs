@@ -20,6 +20,8 @@ use crate::ses::{Identity, IdentityService};
 /// What was found. Each part may have failed without the others.
 #[derive(Clone, Debug)]
 pub struct Observed {
+    /// False where nothing was looked at: then the rest says nothing.
+    pub looked: bool,
     /// The identity, if there is one.
     pub identity: Result<Option<Identity>, CloudError>,
     /// All public hosted zones.
@@ -28,6 +30,8 @@ pub struct Observed {
     pub records: BTreeMap<ZoneId, Result<Vec<RecordSet>, CloudError>>,
     /// The changes that are still on their way.
     pub pending: Vec<PendingChange>,
+    /// Why it is not known how far a change has come.
+    pub pending_failure: Option<CloudError>,
     /// When the identity was read.
     pub identity_read_at: Timestamp,
     /// When the oldest of the zones and their record sets was read.
@@ -38,10 +42,12 @@ impl Observed {
     /// Nothing was looked at.
     pub fn nothing(now: Timestamp) -> Self {
         Self {
+            looked: false,
             identity: Ok(None),
             zones: Ok(Arc::default()),
             records: BTreeMap::new(),
             pending: Vec::new(),
+            pending_failure: None,
             identity_read_at: now,
             records_read_at: now,
         }
@@ -56,6 +62,7 @@ impl Observed {
             .into_iter()
             .chain(self.zones.as_ref().err())
             .chain(records.filter(|error| error.kind != ErrorKind::NotFound))
+            .chain(&self.pending_failure)
             .next()
     }
 }
@@ -87,20 +94,24 @@ pub async fn observe<S: IdentityService, D: DnsProvider>(
             records.insert(zone, found);
         }
     }
-    let mut pending = Vec::new();
+    let (mut pending, mut pending_failure) = (Vec::new(), None);
     for change in &subject.status.pending_changes {
         let due = schedule::change_is_due(change.since.0, now) || subject.is_requested();
-        // A change that is unknown is an old one. One that can't be asked for is asked for again later.
         let arrived = due
             && match dns.is_in_sync(&change.id).await {
                 Ok(in_sync) => in_sync,
-                Err(error) => error.kind == ErrorKind::NotFound,
+                // A change that is unknown is an old one.
+                Err(error) if error.kind == ErrorKind::NotFound => true,
+                Err(error) => {
+                    pending_failure = Some(error);
+                    false
+                }
             };
         if !arrived {
             pending.push(change.clone());
         }
     }
-    Observed { identity, zones, records, pending, identity_read_at, records_read_at }
+    Observed { looked: true, identity, zones, records, pending, pending_failure, identity_read_at, records_read_at }
 }
 
 /// The names that matter, by the zone that holds them: those of the spec, and those that we wrote before.

@@ -38,6 +38,8 @@ pub struct Plan {
     pub dmarc: Option<DmarcStanding>,
     /// The text of the DMARC record that stays behind when `dmarcPolicy` was removed.
     pub released_dmarc: Option<String>,
+    /// Deletion only: what is left alone, and why.
+    pub left_behind: Option<String>,
     /// Deletion only: nothing of ours is left, and the finalizer may go.
     pub gone: bool,
 }
@@ -158,7 +160,7 @@ pub fn refusal(subject: &Subject<'_>) -> Option<Problem> {
         Some(asked) if asked != region.as_str() => Some(Problem::whole(
             Reason::Rejected,
             format!(
-                "the identity lives in {region} since it was first reconciled, and spec.region says {asked}: set spec.region to {region}, or create another SesDomain"
+                "the identity lives in {region}, and spec.region says {asked}: an identity can't move; delete this SesDomain, and create it anew with the Region that is meant"
             ),
         )),
         _ => None,
@@ -175,7 +177,7 @@ pub fn plan(subject: &Subject<'_>, observed: &Observed, now: Timestamp) -> Plan 
     };
     let mut plan = Plan::default();
     match found {
-        None => identity::create(subject, observed, zones, now, &mut plan),
+        None => identity::create(subject, observed, zones, &mut plan),
         Some(identity) => match claim(subject, identity) {
             Claim::Held => {
                 records::keep(subject, observed, identity, zones, now, &mut plan);

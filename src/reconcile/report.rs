@@ -120,12 +120,19 @@ fn next(
         .filter(|finding| !status.pending_changes.iter().any(|change| change.hosted_zone_id == finding.zone.0));
     let served = guessed.map(|finding| {
         let entry = plan.ledger.iter().find(|entry| ledger::is_for(entry, &finding.wanted, &finding.zone));
-        entry.map_or(now, |entry| entry.since.0).max(now - schedule::GUESSED) + schedule::GUESSED + schedule::SLACK
+        let since = entry.map_or(now, |entry| entry.since.0).max(now - schedule::GUESSED);
+        schedule::after(since, schedule::GUESSED + schedule::SLACK)
     });
     let stage = status.dmarc.as_ref().and_then(|dmarc| dmarc.until.as_ref()).map(|until| until.0);
     let stalled = (!plan.problems.is_empty()).then_some(now + schedule::STALLED);
     let settled = now + schedule::SETTLED;
-    let earliest =
-        changes.chain(poll).chain(served).chain(stage.filter(|end| *end > now)).chain(stalled).chain([settled]).min();
+    let earliest = changes
+        .chain(poll)
+        .chain(schedule::next_after_repair(status, now))
+        .chain(served)
+        .chain(stage.filter(|end| *end > now))
+        .chain(stalled)
+        .chain([settled])
+        .min();
     Next::At(earliest.unwrap_or(settled))
 }

@@ -5,6 +5,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::plan::records::CONTENTION;
 use super::subject::Subject;
 use crate::api::SesDomainStatus;
 
@@ -28,6 +29,8 @@ const LONGEST_POLL: SignedDuration = SignedDuration::from_mins(256);
 pub(super) const SLACK: SignedDuration = SignedDuration::from_secs(1);
 /// A change whose ID was lost is believed to be served after this time.
 pub(super) const GUESSED: SignedDuration = SignedDuration::from_secs(60);
+/// How soon a domain is looked at again after something was put back: whoever changed it may do so again.
+const AFTER_REPAIR: SignedDuration = SignedDuration::from_mins(10);
 /// Looks at a change: INSYNC comes within 60 seconds as a rule.
 const CHANGE_POLLS: [SignedDuration; 2] = [SignedDuration::from_secs(30), SignedDuration::from_secs(61)];
 
@@ -50,12 +53,28 @@ pub fn freshness(subject: &Subject<'_>, now: Timestamp) -> Freshness {
     if subject.is_new_generation() || subject.deleting || stalled {
         return Freshness { identity: recent, dns: recent };
     }
-    let settled = now - SETTLED_ANSWER;
+    let settled = match next_after_repair(subject.status, now) {
+        Some(_) => now - (AFTER_REPAIR - SLACK * 60),
+        None => now - SETTLED_ANSWER,
+    };
     let Some(since) = waiting_since(subject.status) else {
         return Freshness { identity: settled, dns: settled };
     };
     let dns = if is_at_first_verification(subject.status) { now - UNDER_VERIFICATION } else { settled };
     Freshness { identity: last_poll(since, now).unwrap_or(settled.min(since)), dns }
+}
+
+/// The next look after a repair, while one still counts.
+pub fn next_after_repair(status: &SesDomainStatus, now: Timestamp) -> Option<Timestamp> {
+    let of_records = status.records.iter().flat_map(|entry| &entry.put_back);
+    let of_identity = status.identity.iter().flat_map(|identity| &identity.put_back);
+    let last = of_records.chain(of_identity).map(|at| at.0).max()?;
+    (after(last, CONTENTION) > now).then(|| now + AFTER_REPAIR)
+}
+
+/// A time and a duration after it. A time of the status may be any: somebody may have written it.
+pub fn after(time: Timestamp, duration: SignedDuration) -> Timestamp {
+    time.checked_add(duration).unwrap_or(Timestamp::MAX)
 }
 
 /// Whether SES has found nothing amiss so far: it has not lost records that it had found, nor given up.
@@ -89,17 +108,17 @@ fn last_poll(since: Timestamp, now: Timestamp) -> Option<Timestamp> {
 /// The looks at what waits since `since`: after 1, 2, 4, 8 … minutes, and never more than [`LONGEST_POLL`] apart.
 fn polls(since: Timestamp) -> impl Iterator<Item = Timestamp> {
     std::iter::successors(Some(FIRST_POLL), |after| Some(*after + (*after).min(LONGEST_POLL)))
-        .map(move |after| since + after + SLACK)
+        .map(move |wait| after(since, wait + SLACK))
 }
 
 /// Whether a change that was accepted at `since` is due for a look.
 pub fn change_is_due(since: Timestamp, now: Timestamp) -> bool {
-    now >= since + CHANGE_POLLS[0]
+    now >= after(since, CHANGE_POLLS[0])
 }
 
 /// The next look at a change that was accepted at `since`.
 pub fn next_change_poll(since: Timestamp, now: Timestamp) -> Timestamp {
-    CHANGE_POLLS.iter().map(|after| since + *after).find(|due| *due > now).unwrap_or(now + CHANGE_POLLS[1])
+    CHANGE_POLLS.iter().map(|wait| after(since, *wait)).find(|due| *due > now).unwrap_or(now + CHANGE_POLLS[1])
 }
 
 #[cfg(test)]

@@ -73,8 +73,14 @@ impl Subject<'_> {
 
     /// The Region: the one that was used first, so that a changed default moves nothing.
     pub fn region(&self) -> Region {
-        let pinned = self.status.region.as_ref().or(self.spec.region.as_ref());
-        pinned.map_or_else(|| self.settings.default_region.clone(), Region::new)
+        let (pinned, asked) = (self.status.region.as_ref(), self.spec.region.as_ref());
+        let region = if self.has_made_nothing() { asked.or(pinned) } else { pinned.or(asked) };
+        region.map_or_else(|| self.settings.default_region.clone(), Region::new)
+    }
+
+    /// Whether the status shows that nothing was ever made for the resource.
+    pub fn has_made_nothing(&self) -> bool {
+        self.status.identity.is_none() && !self.status.records.iter().any(|entry| entry.ours)
     }
 
     /// The identity.

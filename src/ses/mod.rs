@@ -78,6 +78,8 @@ pub enum SigningOrigin {
 pub struct Dkim {
     /// How far the verification has come.
     pub status: VerificationStatus,
+    /// Whether SES signs: it can be switched off apart from the verification.
+    pub signing_enabled: bool,
     /// The three tokens.
     pub tokens: Vec<String>,
     /// What the CNAMEs point to, below the token; absent from some answers.
@@ -132,6 +134,8 @@ pub struct NewIdentity {
 pub enum IdentityChange {
     /// Set the MAIL FROM domain, or with `None` go back to SES's own. On a failed one this starts the verification anew.
     MailFrom(Option<(DomainName, MxFailureBehavior)>),
+    /// Sign, or not.
+    Signing(bool),
     /// Have SES make a new key of this length, or of its default one: starts a failed DKIM verification anew.
     DkimKey(Option<KeyLength>),
     /// Forward bounces and complaints, or not.

@@ -86,6 +86,10 @@ impl IdentityService for SesV2 {
                 };
                 self.calls.write("ses:PutEmailIdentityMailFromAttributes", domain, put.send()).await?;
             }
+            IdentityChange::Signing(enabled) => {
+                let put = client.put_email_identity_dkim_attributes().email_identity(domain).signing_enabled(*enabled);
+                self.calls.write("ses:PutEmailIdentityDkimAttributes", domain, put.send()).await?;
+            }
             IdentityChange::DkimKey(length) => {
                 let attributes =
                     length.map(|it| DkimSigningAttributes::builder().next_signing_key_length(key_length(it)).build());

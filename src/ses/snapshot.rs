@@ -104,6 +104,7 @@ fn fold(identity: &mut Identity, change: &IdentityChange) -> bool {
             identity.mail_from = Some(MailFrom { domain: domain.clone(), status, behavior: *behavior });
         }
         IdentityChange::DkimKey(_) => return false,
+        IdentityChange::Signing(enabled) => identity.dkim.signing_enabled = *enabled,
         IdentityChange::FeedbackForwarding(enabled) => identity.feedback_forwarding = *enabled,
         IdentityChange::ConfigurationSet(name) => identity.configuration_set.clone_from(name),
         IdentityChange::Tag(tags) => identity.tags.extend(tags.clone()),

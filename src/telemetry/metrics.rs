@@ -97,9 +97,10 @@ impl Metrics {
 
     /// The metrics as text, with the domains as they are now.
     pub fn render<'a>(&self, domains: impl Iterator<Item = &'a SesDomain>) -> String {
-        self.count(domains);
         let mut text = String::new();
+        // Before counting: of two scrapes at once neither sees the other's half.
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        self.count(domains);
         if encode(&mut text, &registry).is_err() {
             let _ = text.write_str("# EOF\n");
         }

@@ -15,9 +15,9 @@ use crate::reconcile::desired::{WantedRecord, dmarc_name, mail_from_records};
 use crate::reconcile::observe::Observed;
 use crate::reconcile::subject::Subject;
 use crate::reconcile::verdict::{self, Verdict};
-use crate::reconcile::{claims, ledger};
+use crate::reconcile::{claims, ledger, schedule};
 use crate::ses::ownership::RECORDS;
-use crate::ses::{Identity, IdentityChange, MailFrom, NewIdentity, VerificationStatus};
+use crate::ses::{Identity, IdentityChange, NewIdentity, VerificationStatus};
 
 /// A verification that failed again sooner than this after its restart was never restarted: SES gives up after 72 hours.
 const FAILS_AGAIN: SignedDuration = SignedDuration::from_hours(71);
@@ -25,13 +25,7 @@ const FAILS_AGAIN: SignedDuration = SignedDuration::from_hours(71);
 const RESTART_SHOWS: SignedDuration = SignedDuration::from_mins(1);
 
 /// Plans a new identity, unless its records would have nowhere to go.
-pub(super) fn create(
-    subject: &Subject<'_>,
-    observed: &Observed,
-    zones: &[HostedZone],
-    _now: Timestamp,
-    plan: &mut Plan,
-) {
+pub(super) fn create(subject: &Subject<'_>, observed: &Observed, zones: &[HostedZone], plan: &mut Plan) {
     let ttl = subject.spec.ttl();
     let record_type = crate::dns::RecordType::Txt;
     let dmarc = WantedRecord {
@@ -71,14 +65,18 @@ pub(super) fn keep(subject: &Subject<'_>, identity: &Identity, now: Timestamp, p
     let nothing = IdentityStatus::default();
     let managed = subject.status.identity.as_ref().unwrap_or(&nothing);
     let mut wanted = Vec::new();
-    wanted.extend(mail_from(subject, identity, now, plan));
     wanted.extend(dkim_restart(subject, identity, now, plan).map(ours));
     let repairs = recent(&managed.put_back, now).len();
     let had_been_set = repairs > 0 || had_been_set(subject);
+    let unsigned = !identity.dkim.signing_enabled;
+    wanted.extend(unsigned.then_some((IdentityChange::Signing(true), had_been_set)));
     wanted.extend(configuration_set(subject, identity, managed).map(|change| (change, had_been_set)));
     wanted.extend(feedback(subject, identity, managed).map(|change| (change, had_been_set)));
-    wanted.extend(missing_tags(subject, identity).map(|change| (change, had_been_set)));
+    // Room first: an identity holds 50 tags at the most.
     wanted.extend(obsolete_tags(subject, identity, managed).map(ours));
+    wanted.extend(missing_tags(subject, identity).map(|change| (change, had_been_set)));
+    // Last, since SES may refuse it before the domain is verified, and a failure ends the pass.
+    wanted.extend(mail_from(subject, identity, now, plan));
     for (change, puts_back) in wanted {
         if puts_back && repairs >= MOST_REPAIRS {
             let message = format!(
@@ -123,23 +121,30 @@ fn mail_from(subject: &Subject<'_>, identity: &Identity, now: Timestamp, plan: &
         });
         return was_ours.then(|| ours(IdentityChange::MailFrom(None)));
     };
-    if !plan.serves(&[RecordPurpose::MailFromMx, RecordPurpose::MailFromSpf]) {
-        return None;
-    }
+    let asked = subject.spec.mx_failure_behavior.unwrap_or_default();
     let put = |behavior| IdentityChange::MailFrom(Some((domain.clone(), behavior)));
     let careful = put(MxFailureBehavior::UseDefaultValue);
+    if !plan.serves(&[RecordPurpose::MailFromMx, RecordPurpose::MailFromSpf]) {
+        // Mail may be refused just now: to stop that nothing is waited for.
+        let refuses = current.is_some_and(|current| {
+            let too_early = matches!(current.status, VerificationStatus::Pending | VerificationStatus::NotStarted);
+            current.domain == domain
+                && current.behavior == MxFailureBehavior::RejectMessage
+                && (asked == MxFailureBehavior::UseDefaultValue || too_early)
+        });
+        return refuses.then(|| ours(careful));
+    }
     let Some(current) = current.filter(|current| current.domain == domain) else {
         let was_put =
             known.is_some_and(|known| DomainName::new(&known.domain) == domain && known.restarted_at.is_none());
         return Some((careful, was_put));
     };
-    let asked = subject.spec.mx_failure_behavior.unwrap_or_default();
     match current.status {
         VerificationStatus::Success => {
             let in_force = known.map(|known| known.mx_failure_behavior);
             (current.behavior != asked).then(|| (put(asked), in_force == Some(asked)))
         }
-        VerificationStatus::Failed => mail_from_restart(subject, current, now)
+        VerificationStatus::Failed => mail_from_restart(subject, now)
             .map(|clear| ours(if clear { IdentityChange::MailFrom(None) } else { careful })),
         VerificationStatus::Pending | VerificationStatus::NotStarted => {
             (current.behavior != MxFailureBehavior::UseDefaultValue).then(|| ours(careful))
@@ -153,12 +158,12 @@ fn mail_from(subject: &Subject<'_>, identity: &Identity, now: Timestamp, plan: &
 
 /// How a failed MAIL FROM domain is restarted: `false` puts it again, `true` clears it first, which follows when putting
 /// it again did nothing. AWS documents neither; both lead there.
-fn mail_from_restart(subject: &Subject<'_>, _current: &MailFrom, now: Timestamp) -> Option<bool> {
+fn mail_from_restart(subject: &Subject<'_>, now: Timestamp) -> Option<bool> {
     let restarted = subject.status.mail_from.as_ref().and_then(|known| known.restarted_at.as_ref()).map(|at| at.0);
     match restarted {
         None => Some(false),
-        Some(at) if now >= at + FAILS_AGAIN => Some(false),
-        Some(at) if now >= at + RESTART_SHOWS => Some(true),
+        Some(at) if now >= schedule::after(at, FAILS_AGAIN) => Some(false),
+        Some(at) if now >= schedule::after(at, RESTART_SHOWS) => Some(true),
         Some(_) => None,
     }
 }
@@ -169,7 +174,7 @@ fn dkim_restart(subject: &Subject<'_>, identity: &Identity, now: Timestamp, plan
         return None;
     }
     let restarted = subject.status.dkim.as_ref().and_then(|known| known.restarted_at.as_ref()).map(|at| at.0);
-    let due = restarted.is_none_or(|at| now >= at + FAILS_AGAIN);
+    let due = restarted.is_none_or(|at| now >= schedule::after(at, FAILS_AGAIN));
     due.then(|| IdentityChange::DkimKey(subject.spec.dkim.as_ref().and_then(|dkim| dkim.signing_key_length)))
 }
 

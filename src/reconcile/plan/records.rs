@@ -24,7 +24,7 @@ use crate::ses::{Identity, VerificationStatus};
 /// After so many repairs within [`CONTENTION`] a record is left alone.
 pub(super) const MOST_REPAIRS: usize = 3;
 /// How long a repair counts, and how long a contended record is left alone.
-pub(super) const CONTENTION: SignedDuration = SignedDuration::from_hours(1);
+pub(in crate::reconcile) const CONTENTION: SignedDuration = SignedDuration::from_hours(1);
 
 /// Plans the records of an identity that is ours.
 pub(super) fn keep(
@@ -37,12 +37,14 @@ pub(super) fn keep(
 ) {
     let mut batches = Batches::default();
     let dmarc = dmarc(subject, observed, identity, zones, now, plan);
-    let wanted = dkim_records(subject, &identity.dkim).into_iter().chain(mail_from_records(subject)).chain(dmarc);
-    for record in wanted {
-        keep_one(subject, observed, identity, zones, now, &record, plan, &mut batches);
+    let mut wanted = dkim_records(subject, &identity.dkim);
+    wanted.extend(mail_from_records(subject).into_iter().chain(dmarc));
+    for record in &wanted {
+        keep_one(subject, observed, identity, zones, now, record, plan, &mut batches);
     }
     for entry in obsolete(subject, plan) {
-        let replaced = is_replaced(subject, identity, plan, &entry);
+        let replaced = is_replaced(subject, identity, plan, &entry)
+            && !may_still_be_asked(subject, observed, zones, &wanted, &entry);
         retire(observed, entry, replaced, plan, &mut batches);
     }
     claims::tag(subject, identity, &plan.ledger)
@@ -107,12 +109,13 @@ fn keep_one(
         plan.ledger.extend(entry.cloned());
         return;
     };
-    let verdict = verdict::judge(wanted, around, &zone.name, entry);
+    let mut verdict = verdict::judge(wanted, around, &zone.name, entry);
     let time = Time(now);
-    let mut claimed = entry.cloned().unwrap_or_else(|| {
-        let recovered = verdict == Verdict::Right && claims::names(&identity.tags, wanted.purpose, subject);
-        ledger::claim(wanted, &zone.id, recovered, &time)
-    });
+    let recovered = entry.is_none() && is_recovered(subject, identity, wanted, &verdict);
+    if recovered && verdict != Verdict::Right {
+        verdict = Verdict::Outdated;
+    }
+    let mut claimed = entry.cloned().unwrap_or_else(|| ledger::claim(wanted, &zone.id, recovered, &time));
     let repairs = recent(&claimed.put_back, now);
     match &verdict {
         Verdict::Right => {}
@@ -147,7 +150,7 @@ fn keep_one(
     let on_its_way = observed.pending.iter().any(|change| change.hosted_zone_id == zone.id.0);
     let served = claimed.published
         || !claimed.ours
-        || claimed.since.0 + schedule::GUESSED <= now
+        || schedule::after(claimed.since.0, schedule::GUESSED) <= now
         || was_pending(subject, &zone.id);
     let in_sync = verdict == Verdict::Right && !on_its_way && served;
     let kept = matches!(verdict, Verdict::Foreign(_) | Verdict::Obstructed(_)) && !claimed.ours;
@@ -157,9 +160,27 @@ fn keep_one(
     plan.findings.push(Finding { wanted: wanted.clone(), zone: zone.id.clone(), verdict, in_sync });
 }
 
-/// The repairs that still count.
+/// The repairs that still count: those within an hour of the last one, until that is an hour ago.
 pub(in crate::reconcile) fn recent(put_back: &[Time], now: Timestamp) -> Vec<Time> {
-    put_back.iter().filter(|at| at.0 + CONTENTION > now).cloned().collect()
+    let last = put_back.iter().map(|at| at.0).max().filter(|last| schedule::after(*last, CONTENTION) > now);
+    let counts = |at: &&Time| last.is_some_and(|last| schedule::after(at.0, CONTENTION) > last);
+    put_back.iter().filter(counts).cloned().collect()
+}
+
+/// Whether a record that no entry speaks of is ours by the identity's tag: the status was lost. Of a DMARC record the
+/// text may have been changed in Git meanwhile; a stricter one is not taken for ours, lest it be weakened.
+fn is_recovered(subject: &Subject<'_>, identity: &Identity, wanted: &WantedRecord, verdict: &Verdict) -> bool {
+    let claimed = claims::names(&identity.tags, wanted.purpose, subject);
+    match verdict {
+        Verdict::Right => claimed,
+        Verdict::Foreign(found) if wanted.purpose == RecordPurpose::Dmarc && subject.status.records.is_empty() => {
+            let strength = |text: &str| Record::parse(text).map(|record| record.strength());
+            claimed && strength(found) <= strength(&wanted.value)
+        }
+        Verdict::Foreign(_) | Verdict::Missing | Verdict::Outdated | Verdict::Drifted(_) | Verdict::Obstructed(_) => {
+            false
+        }
+    }
 }
 
 /// Whether a change of the zone was on its way by the status: then its arrival is known, not guessed.
@@ -206,9 +227,24 @@ fn dmarc(
             now,
         },
     );
+    if let (None, false, Some(published)) = (walk.stage, walk.held, &published) {
+        plan.problems.push(stricter_than_all(subject, published));
+    }
     plan.dmarc =
         Some(DmarcStanding { stage: walk.stage.map(|stage| stage.name.clone()), until: walk.until, held: walk.held });
     walk.stage.map(|stage| dmarc_record(subject, policy, stage))
+}
+
+/// A record that is stricter than every stage is not weakened unless a person says so.
+fn stricter_than_all(subject: &Subject<'_>, published: &Record) -> Problem {
+    Problem {
+        reason: Reason::RecordConflict,
+        purpose: Some(RecordPurpose::Dmarc),
+        message: format!(
+            "{} TXT holds \"{published}\", which is stricter than every stage: add a stage that is as strict, or set spec.dmarcPolicy.activeStage to weaken it",
+            dmarc_name(&subject.domain())
+        ),
+    }
 }
 
 /// The DMARC record that stands in the zone, if exactly one does.
@@ -233,7 +269,7 @@ pub(crate) fn is_verified(subject: &Subject<'_>, identity: &Identity) -> bool {
             .as_ref()
             .is_some_and(|found| found.domain == wanted && found.status == VerificationStatus::Success)
     });
-    identity.dkim.status == VerificationStatus::Success && mail_from
+    identity.dkim.status == VerificationStatus::Success && identity.dkim.signing_enabled && mail_from
 }
 
 /// The entries of records that are no longer wanted.
@@ -265,6 +301,29 @@ fn is_replaced(subject: &Subject<'_>, identity: &Identity, plan: &Plan, entry: &
             }
         },
     }
+}
+
+/// Whether public DNS may still ask the entry's zone for a record that is wanted in another zone by now.
+///
+/// A zone of its own for `mail.example.com` is of use only once `example.com` delegates to it. Until then what stands in
+/// `example.com` is what the world sees, and SES too.
+fn may_still_be_asked(
+    subject: &Subject<'_>,
+    observed: &Observed,
+    zones: &[HostedZone],
+    wanted: &[WantedRecord],
+    entry: &RecordStatus,
+) -> bool {
+    let (name, record_type) = ledger::place(entry);
+    let wanted_elsewhere = wanted.iter().any(|record| record.name == name && record.record_type == record_type);
+    let told_to_move = subject.spec.hosted_zone_id().is_some_and(|id| id != entry.hosted_zone_id);
+    let delegated = zones.iter().find(|zone| zone.id.0 == entry.hosted_zone_id).is_none_or(|zone| {
+        let around = observed.records.get(&zone.id).and_then(|records| records.as_ref().ok());
+        let delegates =
+            |set: &RecordSet| set.record_type == RecordType::Ns && set.name != zone.name && name.is_within(&set.name);
+        around.into_iter().flatten().any(delegates)
+    });
+    wanted_elsewhere && !told_to_move && !delegated
 }
 
 /// Takes out a record that is no longer wanted, once what replaces it stands.

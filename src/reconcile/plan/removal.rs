@@ -30,6 +30,17 @@ pub(super) fn plan(subject: &Subject<'_>, observed: &Observed) -> Plan {
     let (Ok(identity), Ok(zones)) = (&observed.identity, &observed.zones) else { return kept };
     let ownership = identity.as_ref().map(|identity| subject.owner.judge(&identity.tags));
     let ours = matches!(ownership, Some(Ownership::Ours { .. }));
+    if identity.is_some() && !ours {
+        // The tags are the claim on the records as well: whoever has the identity now needs them.
+        let claimed = ledger::entries(subject.status, &subject.domain()).any(|entry| entry.ours);
+        let left_behind = claimed.then(|| {
+            format!(
+                "the tags of the SES identity {} do not name this resource any more: the identity and its records are left as they are",
+                subject.domain()
+            )
+        });
+        return Plan { gone: true, left_behind, ..kept };
+    }
     let mut batches = Batches::default();
     let mut left = Vec::new();
     let mut unread = false;
@@ -45,7 +56,7 @@ pub(super) fn plan(subject: &Subject<'_>, observed: &Observed) -> Plan {
             }
             Some(Err(error)) if error.kind == ErrorKind::NotFound => {}
             Some(Err(_)) => unread = true,
-            // Outside of what may be read now: nothing was ever written there by this operator's leave.
+            // Only zones of entries and of wanted names are candidates, and those were read.
             None => {}
         }
     }

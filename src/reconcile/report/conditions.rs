@@ -6,13 +6,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::words::{all_messages, describe, failed, lost, waiting};
 use crate::api::spec::MxFailureBehavior;
-use crate::api::status::{DkimState, MailFromState, RecordPurpose};
+use crate::api::status::{MailFromState, RecordPurpose};
 use crate::api::{ConditionType, Reason, SesDomainStatus};
 use crate::cloud::{CloudError, ErrorKind};
 use crate::reconcile::apply::Applied;
 use crate::reconcile::observe::Observed;
-use crate::reconcile::plan::Plan;
+use crate::reconcile::plan::{Change, Plan};
 use crate::reconcile::subject::Subject;
+use crate::ses::IdentityChange;
 
 mod published;
 
@@ -97,17 +98,37 @@ impl View<'_> {
         let domain = self.subject.domain();
         let what = format!("the DKIM records of {domain}");
         match dkim.status.as_str() {
+            "Success" if self.is_unsigned() => {
+                let message = format!("SES does not sign mail of {domain}: its DKIM signing was switched off");
+                Said::no(about, Reason::SigningDisabled, message)
+            }
             "Success" => Said::yes(about, Reason::Verified, format!("SES verified {what}")),
             "Failed" => {
                 Said::no(about, Reason::VerificationFailed, failed(&what, &dkim.since, dkim.restarted_at.as_ref()))
             }
-            "TemporaryFailure" => Said::no(about, Reason::VerificationLost, lost(&what, &dkim.since)),
-            _ => Said::no(about, Reason::VerificationPending, self.pending(&what, dkim)),
+            "TemporaryFailure" => {
+                Said::no(about, Reason::VerificationLost, lost(&what, &dkim.since) + &self.what_ses_found())
+            }
+            _ => Said::no(about, Reason::VerificationPending, waiting(&what, &dkim.since) + &self.what_ses_found()),
         }
     }
 
-    fn pending(&self, what: &str, dkim: &DkimState) -> String {
-        waiting(what, &dkim.since)
+    /// What SES found in DNS instead of the records, in its own word.
+    fn what_ses_found(&self) -> String {
+        let found = self.observed.identity.as_ref().ok().and_then(Option::as_ref);
+        let error = found.and_then(|found| found.dkim.error.as_ref());
+        error.map(|error| format!("; its last look found {error}")).unwrap_or_default()
+    }
+
+    /// Whether signing was found switched off, and is not switched on yet.
+    fn is_unsigned(&self) -> bool {
+        let found = self.observed.identity.as_ref().ok().and_then(Option::as_ref);
+        let mended = self
+            .applied
+            .made
+            .iter()
+            .any(|change| matches!(change, Change::ChangeIdentity { change: IdentityChange::Signing(true), .. }));
+        found.is_some_and(|found| !found.dkim.signing_enabled) && !mended
     }
 
     fn mail_from(&self) -> Option<Said> {
@@ -193,7 +214,8 @@ impl View<'_> {
             let spared = is_transient(error.kind)
                 && was_ready
                 && !self.subject.is_new_generation()
-                && self.applied.failure.is_none();
+                && self.applied.failure.is_none()
+                && said.iter().all(|said| said.status == "True");
             return if spared {
                 Said::yes(about, Reason::Ready, self.all_is_well())
             } else {
@@ -217,12 +239,14 @@ impl View<'_> {
     }
 
     fn all_is_well(&self) -> String {
-        let domain = self.subject.domain();
-        if self.subject.spec.dmarc_policy.is_some() {
-            format!("mail sent through SES as {domain} passes DKIM and DMARC")
-        } else {
-            format!("mail sent through SES as {domain} passes DKIM")
-        }
+        let spec = &self.subject.spec;
+        let passed = match (spec.mail_from_subdomain.is_some(), spec.dmarc_policy.is_some()) {
+            (true, true) => "SPF, DKIM and DMARC",
+            (true, false) => "SPF and DKIM",
+            (false, true) => "DKIM and DMARC",
+            (false, false) => "DKIM",
+        };
+        format!("mail sent through SES as {} passes {passed}", self.subject.domain())
     }
 
     /// `Stalled` where a person must act, `Reconciling` where the operator is at work or waits for AWS.

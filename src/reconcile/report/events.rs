@@ -36,6 +36,7 @@ impl Event {
 /// The events of a pass: what it did, and which conditions turned.
 pub(super) fn events(subject: &Subject<'_>, plan: &Plan, applied: &Applied, after: &SesDomainStatus) -> Vec<Event> {
     let mut events: Vec<Event> = applied.made.iter().flat_map(|change| done(subject, plan, change)).collect();
+    events.extend(plan.left_behind.iter().map(|why| Event::warning("LeftBehind", "Release", why.clone())));
     if let Some(record) = &plan.released_dmarc {
         let name = crate::reconcile::desired::dmarc_name(&subject.domain());
         events.push(Event::warning(
@@ -53,6 +54,11 @@ pub(super) fn events(subject: &Subject<'_>, plan: &Plan, applied: &Applied, afte
 fn done(subject: &Subject<'_>, plan: &Plan, change: &Change) -> Vec<Event> {
     let domain = subject.domain();
     match change {
+        // SES has told us of it before.
+        Change::CreateIdentity(_) if subject.status.dkim.is_some() => {
+            let note = format!("the SES identity {domain} was deleted behind our back and is created anew");
+            vec![Event::warning("IdentityPutBack", "Repair", note)]
+        }
         Change::CreateIdentity(_) => {
             vec![Event::normal(
                 "IdentityCreated",
@@ -134,7 +140,7 @@ fn identity(domain: &str, change: &IdentityChange, puts_back: bool) -> Option<Ev
             IdentityChange::MailFrom(_) => "the MAIL FROM settings",
             IdentityChange::FeedbackForwarding(_) => "feedback forwarding",
             IdentityChange::ConfigurationSet(_) => "the configuration set",
-            IdentityChange::DkimKey(_) => "the DKIM key",
+            IdentityChange::DkimKey(_) | IdentityChange::Signing(_) => "DKIM signing",
             IdentityChange::Tag(_) | IdentityChange::Untag(_) => "tags",
         };
         return Some(Event::warning(
@@ -144,6 +150,9 @@ fn identity(domain: &str, change: &IdentityChange, puts_back: bool) -> Option<Ev
         ));
     }
     match change {
+        IdentityChange::Signing(_) => {
+            Some(Event::normal("SigningEnabled", "Enable", format!("switched DKIM signing of {domain} on")))
+        }
         IdentityChange::DkimKey(_) => Some(Event::normal(
             "VerificationRestarted",
             "Restart",
@@ -174,15 +183,14 @@ fn restart(subject: &Subject<'_>, after: &SesDomainStatus) -> Option<Event> {
 
 /// A stage that follows another. The first one is part of becoming Ready.
 fn stage(subject: &Subject<'_>, after: &SesDomainStatus) -> Option<Event> {
-    let (before, after) = (subject.status.dmarc.as_ref()?, after.dmarc.as_ref()?);
-    (before.stage != after.stage).then(|| {
-        let record = subject.status.records.iter().find(|entry| entry.purpose == RecordPurpose::Dmarc);
-        let record = record.map(|entry| format!(" (until now \"{}\")", entry.value)).unwrap_or_default();
-        Event::normal(
-            "DmarcStage",
-            "Advance",
-            format!("the DMARC stage {} follows {}{record}", after.stage, before.stage),
-        )
+    let dmarc = after.dmarc.as_ref()?;
+    let known = subject.status.dmarc.as_ref().filter(|before| before.stage == dmarc.stage);
+    let begins = dmarc.since.is_some() && known.is_none_or(|before| before.since.is_none());
+    let is_first = subject.spec.dmarc_policy.as_ref()?.stages.first().is_some_and(|first| first.name == dmarc.stage);
+    (begins && !is_first).then(|| {
+        let record = after.records.iter().find(|entry| entry.purpose == RecordPurpose::Dmarc);
+        let record = record.map(|entry| format!(": \"{}\" is served", entry.value)).unwrap_or_default();
+        Event::normal("DmarcStage", "Advance", format!("the DMARC stage {} begins{record}", dmarc.stage))
     })
 }
 

@@ -31,12 +31,12 @@ pub(super) fn facts(
 ) -> SesDomainStatus {
     let before = subject.status;
     let found = observed.identity.as_ref().ok().and_then(Option::as_ref);
-    let known = observed.identity.is_ok();
+    let known = observed.looked && observed.identity.is_ok();
     let time = Time(now);
-    let pending = pending(observed, applied, &time);
+    let pending = if observed.looked { pending(observed, applied, &time) } else { before.pending_changes.clone() };
     let records = records(subject, plan, applied, &time);
-    let mut zones: Vec<HostedZoneStatus> = observed.zones.as_ref().map_or_else(
-        |_| before.hosted_zones.clone(),
+    let mut zones: Vec<HostedZoneStatus> = observed.zones.as_ref().ok().filter(|_| observed.looked).map_or_else(
+        || before.hosted_zones.clone(),
         |zones| {
             let used = zones.iter().filter(|zone| {
                 // What could not be read is where it was.
@@ -279,9 +279,10 @@ fn dmarc(subject: &Subject<'_>, plan: &Plan, pending: &[PendingChange], now: &Ti
     let served = finding.is_some_and(|finding| {
         finding.in_sync && !pending.iter().any(|change| change.hosted_zone_id == finding.zone.0)
     });
-    // A stage whose record can't be written is not entered.
+    // A stage whose record can't be written, or may not be, is not entered.
+    let contended = plan.problems.iter().any(|problem| problem.purpose == Some(RecordPurpose::Dmarc));
     let entered =
-        finding.is_some_and(|finding| !matches!(finding.verdict, Verdict::Foreign(_) | Verdict::Obstructed(_)));
+        finding.is_some_and(|finding| finding.verdict == Verdict::Right || !(contended || subject.spec.suspend));
     if !entered {
         return before.cloned();
     }

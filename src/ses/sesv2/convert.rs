@@ -27,6 +27,7 @@ pub(super) fn dkim(attributes: Option<DkimAttributes>, found: Option<Verificatio
     let status = attributes.status.map_or(VerificationStatus::NotStarted, |status| verification(status.as_str()));
     Dkim {
         status,
+        signing_enabled: attributes.signing_enabled,
         tokens: attributes.tokens.unwrap_or_default(),
         signing_hosted_zone: attributes
             .signing_hosted_zone

@@ -102,7 +102,8 @@ impl Guard {
             IdentityChange::Tag(_)
             | IdentityChange::MailFrom(_)
             | IdentityChange::FeedbackForwarding(_)
-            | IdentityChange::ConfigurationSet(_) => {}
+            | IdentityChange::ConfigurationSet(_)
+            | IdentityChange::Signing(_) => {}
         }
     }
 

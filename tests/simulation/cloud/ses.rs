@@ -178,6 +178,7 @@ impl Identities {
         let identity = Identity {
             dkim: Dkim {
                 status: NotStarted,
+                signing_enabled: true,
                 tokens: self.tokens(),
                 signing_hosted_zone: Some(regions::default_signing_hosted_zone(&key.region)),
                 origin: SigningOrigin::AwsSes,
@@ -231,6 +232,7 @@ impl State {
         self.mutations += 1;
         match change.clone() {
             IdentityChange::MailFrom(put) => held.put_mail_from(put, now, self.delays.put_restarts),
+            IdentityChange::Signing(enabled) => held.identity.dkim.signing_enabled = enabled,
             IdentityChange::DkimKey(_) => {
                 held.identity.dkim.status = Pending;
                 held.dkim = Check::started(now);
@@ -251,6 +253,7 @@ impl State {
 fn operation(change: &IdentityChange) -> &'static str {
     match change {
         IdentityChange::MailFrom(_) => "ses:PutEmailIdentityMailFromAttributes",
+        IdentityChange::Signing(_) => "ses:PutEmailIdentityDkimAttributes",
         IdentityChange::DkimKey(_) => "ses:PutEmailIdentityDkimSigningAttributes",
         IdentityChange::FeedbackForwarding(_) => "ses:PutEmailIdentityFeedbackAttributes",
         IdentityChange::ConfigurationSet(_) => "ses:PutEmailIdentityConfigurationSetAttributes",

@@ -29,7 +29,7 @@ fn apply_leads_to_ready_each_condition_in_its_turn() {
         "Ready and MailFromVerified turn together, and Ready is listed first"
     );
     drop(kept);
-    assert!(simulation.condition("Ready").contains("passes DKIM and DMARC"), "{}", simulation.condition("Ready"));
+    assert!(simulation.condition("Ready").contains("passes SPF, DKIM and DMARC"), "{}", simulation.condition("Ready"));
     assert_eq!(simulation.condition("Reconciling"), "");
     simulation.pass(hours(3));
     simulation.rests();

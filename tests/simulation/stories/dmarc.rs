@@ -26,7 +26,7 @@ fn sixty_days_from_none_to_reject() {
     assert_eq!(seen, [(0, "p=none"), (30, "p=quarantine"), (60, "p=reject")]);
     let events = simulation.events("DmarcStage");
     assert_eq!(events.len(), 2, "{events:?}");
-    assert!(events[0].contains("quarantine follows monitor"), "{events:?}");
+    assert!(events[0].contains("the DMARC stage quarantine begins"), "{events:?}");
     assert_eq!(simulation.status().dmarc.and_then(|dmarc| dmarc.until), None, "the last stage has no end");
     simulation.rests();
 }
@@ -174,4 +174,27 @@ fn renamed_and_reordered_stages_weaken_nothing() {
     simulation.pass(days(6));
     assert_eq!(policy(&simulation), "p=reject");
     simulation.no_harm();
+}
+
+#[test]
+fn a_record_that_is_stricter_than_every_stage_is_reported_and_not_weakened() {
+    let mut simulation = Simulation::new();
+    simulation.tamper("_dmarc.example.com", "TXT", &["\"v=DMARC1; p=reject\""]);
+    let stages = json!([{"name": "monitor", "policy": "None"}]);
+    let fields = json!({"dmarcPolicy": {"stages": stages}, "dns": {"onConflict": "Overwrite"}});
+    simulation.apply(NAME, manifest(fields));
+    simulation.pass(hours(2));
+    assert!(simulation.condition("DmarcPublished").contains("stricter than every stage"), "{}", simulation.describe());
+    assert_eq!(simulation.values("_dmarc.example.com", "TXT"), ["\"v=DMARC1; p=reject\""]);
+}
+
+#[test]
+fn a_lost_status_and_new_report_uris_at_once_are_no_conflict() {
+    let mut simulation = Simulation::settled(json!({}));
+    simulation.api.edit(NAME, |resource| resource.status = None);
+    let stages =
+        json!([{"name": "monitor", "policy": "None", "minDuration": "30d"}, {"name": "reject", "policy": "Reject"}]);
+    simulation.change(json!({"dmarcPolicy": {"stages": stages, "aggregateReportUris": ["mailto:new@example.com"]}}));
+    simulation.until_ready();
+    assert!(simulation.values("_dmarc.example.com", "TXT")[0].contains("mailto:new@example.com"));
 }

@@ -191,3 +191,16 @@ fn a_request_to_look_now_is_answered() {
     simulation.pass(hours(2));
     simulation.rests();
 }
+
+#[test]
+fn a_rival_that_never_rests_is_called_one_at_the_operators_own_pace() {
+    let mut simulation = Simulation::settled(json!({}));
+    let name = simulation.dkim_names()[0].clone();
+    for _ in 0..80 {
+        simulation.tamper(&name, "CNAME", &["rival.example.org"]);
+        simulation.pass(minutes(1));
+    }
+    assert_eq!(simulation.reason("Stalled"), "Contended", "{}", simulation.describe());
+    assert!(simulation.condition("Stalled").contains("rival.example.org"));
+    assert_eq!(simulation.events("RecordPutBack").len(), 3, "left alone for an hour after the third");
+}

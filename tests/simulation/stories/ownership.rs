@@ -202,7 +202,7 @@ fn a_region_added_to_the_spec_must_be_the_one_in_use() {
     assert!(simulation.is("Ready", "True"));
     simulation.change(json!({"region": "us-east-1"}));
     simulation.pass(hours(1));
-    assert!(simulation.condition("Stalled").contains("set spec.region to eu-west-1"), "{}", simulation.describe());
+    assert!(simulation.condition("Stalled").contains("the identity lives in eu-west-1"), "{}", simulation.describe());
     assert_eq!(simulation.writes().0, aws);
 }
 

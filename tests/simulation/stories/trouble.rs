@@ -103,3 +103,13 @@ fn one_bad_domain_does_not_hold_up_another() {
     assert!(simulation.until(hours(20), |simulation| simulation.condition_of("org", "Ready").starts_with("True")));
     assert!(simulation.condition_of("bad", "Stalled").contains("HostedZoneNotFound"));
 }
+
+#[test]
+fn a_change_that_may_not_be_asked_for_is_told() {
+    let mut simulation = Simulation::new();
+    simulation.strike("route53:GetChange", 1000, Strike::Refuse(ErrorKind::Denied));
+    simulation.apply(NAME, manifest(json!({})));
+    simulation.pass(minutes(10));
+    assert_eq!(simulation.reason("Stalled"), "AccessDenied", "{}", simulation.describe());
+    assert!(simulation.condition("Ready").contains("route53:GetChange"), "{}", simulation.condition("Ready"));
+}

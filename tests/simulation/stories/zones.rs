@@ -1,9 +1,11 @@
 //! Which zone the records go to, and what is said where there is none or more than one.
 
 use serde_json::json;
+use ses_operator::cloud::ErrorKind;
 use ses_operator::dns::ZoneId;
 use ses_operator::domain_name::DomainName;
 
+use crate::cloud::faults::Strike;
 use crate::simulation::{NAME, Simulation, hours, manifest, minutes};
 
 #[test]
@@ -157,4 +159,28 @@ fn a_filter_that_comes_later_freezes_and_lets_go_without_a_loss() {
     assert_eq!(simulation.writes().0, aws, "nothing is written in AWS");
     assert_eq!(simulation.end(), before);
     simulation.rests();
+}
+
+#[test]
+fn a_zone_of_its_own_that_nothing_delegates_to_costs_the_old_records_nothing() {
+    let mut simulation = Simulation::settled(json!({}));
+    simulation.state().zones.add("Z2", "mail.example.com").delegated = false;
+    simulation.pass(hours(4));
+    assert_eq!(simulation.values_in("Z2", "mail.example.com", "MX").len(), 1, "{}", simulation.describe());
+    assert_eq!(simulation.values_in("Z1", "mail.example.com", "MX").len(), 1, "the world still asks there");
+    simulation.no_harm();
+    simulation.state().zones.zone("Z2").delegated = true;
+    simulation.tamper_in("Z1", "mail.example.com", "NS", &["ns-1.awsdns-02.org."]);
+    simulation.pass(hours(4));
+    assert_eq!(simulation.values_in("Z1", "mail.example.com", "MX"), [""; 0], "delegated: nobody asks there any more");
+}
+
+#[test]
+fn a_new_zone_that_cant_be_read_costs_the_old_records_nothing() {
+    let mut simulation = Simulation::settled(json!({}));
+    simulation.state().zones.add("Z2", "mail.example.com");
+    simulation.strike_object("route53:ListResourceRecordSets", "Z2", 1000, Strike::Refuse(ErrorKind::Denied));
+    simulation.pass(hours(4));
+    assert_eq!(simulation.values_in("Z1", "mail.example.com", "MX").len(), 1);
+    simulation.no_harm();
 }
