@@ -5,11 +5,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use kube::api::DeleteParams;
 use serde_json::json;
-use ses_operator_rig::aws::{Fault, FaultKind, Service};
+use ses_operator_rig::aws::{Fault, FaultKind, Request, Service};
 use ses_operator_rig::control_plane::ControlPlane;
+use ses_operator_rig::wait::until;
 use tokio::sync::OnceCell;
 
-use crate::cluster::install;
+use crate::cluster::{SOON, install};
 use crate::world::{NAME, SWEEP, World, bare_story, full, story, story_in, with};
 
 fn everything() -> serde_json::Value {
@@ -49,28 +50,43 @@ async fn is_as_ever(world: &mut World) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the fault has hit, and kills the operator there and then.
-async fn kill_there(world: &mut World, mark: u64, operation: &str) -> Result<()> {
+/// Kills the operator in the call that the fault hits, and starts it again once AWS is done with that call.
+async fn kill_there(world: &mut World, mark: u64, operation: &str, more: &[&str]) -> Result<()> {
     world.calls_since(mark, operation).await?;
     world.kill()?;
     world.account.clear_faults().await?;
-    world.start([])
+    let account = world.account.clone();
+    world
+        .awaits("AWS to be done with the call", async || {
+            let calls = account.requests_since(mark).await?;
+            let done = |call: &Request| call.status != 0 || call.fault.as_deref() != Some("latency");
+            ensure!(calls.iter().all(done), "{calls:?}");
+            Ok(())
+        })
+        .await?;
+    world.start(more.iter().copied())
 }
+
+/// How a call ends for an operator that is killed in it: AWS never did it; did it, and the answer was lost; or did it
+/// when nobody waited for the answer any more.
+const ENDS: [(&str, FaultKind); 3] =
+    [("before", FaultKind::Hang), ("lost", FaultKind::LostAnswer), ("after", FaultKind::Latency)];
 
 fn fault(operation: &str, kind: FaultKind) -> Fault {
     let route53 = ["ChangeResourceRecordSets", "GetChange"].contains(&operation);
     let service = if route53 { Service::Route53 } else { Service::Ses };
-    Fault::new(service, kind).operation(operation).times(1).lasting(Duration::from_secs(20))
+    let time = if kind == FaultKind::Hang { 20 } else { 1 };
+    Fault::new(service, kind).operation(operation).times(1).lasting(Duration::from_secs(time))
 }
 
-/// Kills the operator in a call of this operation: before it was carried out, and right after.
+/// Kills the operator in a call of this operation.
 async fn killed_in(name: &str, operation: &str) -> Result<()> {
-    for (when, kind) in [("before", FaultKind::Hang), ("after", FaultKind::LostAnswer)] {
+    for (when, kind) in ENDS {
         story(&format!("{name}-{when}"), async |world| {
             let mark = world.mark().await?;
             world.account.fault(fault(operation, kind)).await?;
             world.apply(everything()).await?;
-            kill_there(world, mark, operation).await?;
+            kill_there(world, mark, operation, &[]).await?;
             is_as_ever(world).await
         })
         .await?;
@@ -80,14 +96,14 @@ async fn killed_in(name: &str, operation: &str) -> Result<()> {
 
 /// The same of a deletion.
 async fn killed_deleting(name: &str, operation: &str) -> Result<()> {
-    for (when, kind) in [("before", FaultKind::Hang), ("after", FaultKind::LostAnswer)] {
+    for (when, kind) in ENDS {
         story(&format!("{name}-{when}"), async |world| {
             world.apply(everything()).await?;
             world.sees("Ready", "True").await?;
             let mark = world.mark().await?;
             world.account.fault(fault(operation, kind)).await?;
             world.domains().delete(NAME, &DeleteParams::default()).await?;
-            kill_there(world, mark, operation).await?;
+            kill_there(world, mark, operation, &[]).await?;
             world.is_gone().await?;
             assert!(world.records().await?.is_empty());
             assert!(!world.has_identity().await?);
@@ -230,7 +246,36 @@ async fn the_api_server_may_go_and_come_back() -> Result<()> {
         plane.start_api_server().await?;
         is_as_ever(world).await?;
         world.apply(with(everything(), json!({"tags": {"team": "other"}}))).await?;
-        world.calls_since(mark, "TagResource").await
+        world.calls_since(mark, "TagResource").await?;
+
+        // Who holds a lease does not go on without the server that says so.
+        world.kill()?;
+        let mut leader = world.builder(["--lease-namespace", &world.namespace]).start()?;
+        until("it to lead", SOON, async || {
+            ensure!(leader.log().contains("leading"), "{}", leader.log());
+            Ok(())
+        })
+        .await?;
+        plane.stop_api_server()?;
+        let ended = leader.wait(SOON).await?;
+        assert_eq!(ended.code(), Some(1));
+        assert!(leader.log().contains("it could not be renewed for 18 s"), "{}", leader.log());
+        plane.start_api_server().await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn another_default_region_moves_nothing_that_is_half_made_either() -> Result<()> {
+    story("half-made", async |world| {
+        let mark = world.mark().await?;
+        world.account.fault(fault("CreateEmailIdentity", FaultKind::Latency)).await?;
+        world.apply(everything()).await?;
+        kill_there(world, mark, "CreateEmailIdentity", &["--region=eu-central-1"]).await?;
+        is_as_ever(world).await?;
+        let elsewhere = world.account.sesv2("eu-central-1").list_email_identities().send().await?;
+        assert!(elsewhere.email_identities().is_empty(), "{elsewhere:?}");
+        Ok(())
     })
     .await
 }
