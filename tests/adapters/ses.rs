@@ -49,7 +49,8 @@ async fn an_identity_is_made_with_what_it_is_asked_for() -> Result<()> {
     assert_eq!(read.configuration_set.as_deref(), Some("news"));
 
     wanted.configuration_set = Some("missing".into());
-    assert_eq!(kind(cloud.ses.create(&key("example.org"), &wanted).await)?, ErrorKind::NotFound);
+    // A missing identity is waited for or made; a missing configuration set is for a person.
+    assert_eq!(kind(cloud.ses.create(&key("example.org"), &wanted).await)?, ErrorKind::Rejected);
     Ok(())
 }
 
