@@ -171,6 +171,24 @@ async fn reports_go_to_mailto_uris() -> Result<()> {
 }
 
 #[tokio::test]
+async fn report_uris_fit_into_one_record() -> Result<()> {
+    let many = |count: usize, length: usize| -> Vec<String> {
+        (0..count).map(|n| format!("mailto:{n}{}@example.com", "a".repeat(length - 20))).collect()
+    };
+    let to = |aggregate: Vec<String>, failure: Vec<String>| {
+        let stages = json!([{"name": "a", "policy": "None"}]);
+        policy(json!({"stages": stages, "aggregateReportUris": aggregate, "failureReportUris": failure}))
+    };
+    let words = Some("aggregateReportUris and failureReportUris together must stay within 3500 characters");
+    let cases: Vec<Case> = vec![
+        ("3,500 characters", to(many(10, 175), many(10, 175)), FINE),
+        ("3,510 characters", to(many(10, 175), many(10, 176)), words),
+        ("3,200 for one and 320 for the other", to(many(10, 320), many(1, 320)), words),
+    ];
+    admit(cases).await
+}
+
+#[tokio::test]
 async fn the_active_stage_is_one_of_the_stages() -> Result<()> {
     let active = |name: &str| policy(json!({"stages": [{"name": "a", "policy": "None"}], "activeStage": name}));
     let cases: Vec<Case> = vec![

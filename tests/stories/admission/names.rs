@@ -10,6 +10,8 @@ const CASE: Option<&str> = Some("domain must be written in lower case");
 const DOT: Option<&str> = Some("domain must be written without the trailing dot");
 const RELATIVE: Option<&str> =
     Some("mailFromSubdomain must be relative to the domain, such as mail for mail.example.com");
+const WITHOUT_DOMAIN: Option<&str> =
+    Some("mailFromSubdomain must be relative to the domain: write mail for mail.example.com");
 const SUB_LABELS: Option<&str> = Some("mailFromSubdomain must be made of labels of 1 to 63 lower-case letters");
 const SUB_LENGTH: Option<&str> =
     Some("mailFromSubdomain and domain together must stay within the 253 characters of a DNS name");
@@ -94,6 +96,7 @@ async fn a_region_looks_like_one() -> Result<()> {
 #[tokio::test]
 async fn a_mail_from_subdomain_is_relative_and_stays_a_valid_name() -> Result<()> {
     let of = |labels: &str| spec(json!({ "mailFromSubdomain": labels }));
+    let whole = |name: &str| json!({"domain": "example.com", "mailFromSubdomain": name});
     let long = |sub: usize, length: usize| json!({"domain": domain(length), "mailFromSubdomain": labels(sub)});
     let cases: Vec<Case> = vec![
         ("one label", of("mail"), FINE),
@@ -106,6 +109,9 @@ async fn a_mail_from_subdomain_is_relative_and_stays_a_valid_name() -> Result<()
         ("200 characters", long(200, 52), FINE),
         ("201 characters", long(201, 20), Some("spec.mailFromSubdomain: Too long: may not be more than 200 bytes")),
         ("nothing", of(""), Some("spec.mailFromSubdomain in body should be at least 1 chars long")),
+        ("the domain repeated", whole("mail.example.com"), WITHOUT_DOMAIN),
+        ("the domain itself", whole("example.com"), WITHOUT_DOMAIN),
+        ("a look-alike of the domain", whole("mailexample.com"), FINE),
         ("a trailing dot", of("mail."), RELATIVE),
         ("a leading dot", of(".mail"), RELATIVE),
         ("a label of 64", of(&label(64)), SUB_LABELS),
