@@ -58,13 +58,13 @@ async fn sixty_days_from_none_to_reject() -> Result<()> {
 
         world.account.advance(DAY + HOUR).await?;
         stands_at(world, "quarantine", "quarantine").await?;
-        world.event("DmarcStage", "the DMARC stage quarantine follows monitor").await?;
+        world.event("DmarcStage", "the DMARC stage quarantine begins").await?;
         world.account.advance(29 * DAY).await?;
         world.reconciles("the-59th-day").await?;
         stands_at(world, "quarantine", "quarantine").await?;
         world.account.advance(DAY + HOUR).await?;
         stands_at(world, "reject", "reject").await?;
-        world.event("DmarcStage", "the DMARC stage reject follows quarantine").await?;
+        world.event("DmarcStage", "the DMARC stage reject begins").await?;
 
         world.sees("Ready", "True").await?;
         assert_eq!(policies(world).await?, ["none", "quarantine", "reject"]);

@@ -63,7 +63,7 @@ spec:
         for (reason, words) in [
             ("IdentityCreated", "created the SES identity"),
             ("RecordsWritten", "_dmarc."),
-            ("Ready", "passes DKIM and DMARC"),
+            ("Ready", "passes SPF, DKIM and DMARC"),
         ] {
             world.event(reason, words).await?;
         }

@@ -53,7 +53,7 @@ async fn without_a_cluster() -> Result<()> {
     let account = Aws::shared().await?.account();
     let environment = sound(plane, &account).await?;
     let nowhere = with(&without(&environment, &["KUBECONFIG"]), "HOME", "/nonexistent");
-    ends_with(nowhere, &[], &["no cluster was found", "set KUBECONFIG, or run in a pod"]).await?;
+    ends_with(nowhere, &[], &["no cluster was found", "set KUBECONFIG", "or run in a pod"]).await?;
 
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
     let config = std::fs::read_to_string(plane.kubeconfig())?;
