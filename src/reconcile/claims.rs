@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::subject::Subject;
 use crate::api::status::{RecordPurpose, RecordStatus};
+use crate::domain_name::DomainName;
 use crate::ses::ownership::RECORDS;
 use crate::ses::{Identity, IdentityChange};
 
@@ -45,8 +46,8 @@ pub fn names(tags: &BTreeMap<String, String>, purpose: RecordPurpose, subject: &
 
 /// The change of the tag that must precede the records, if the ledger claims more than it names.
 ///
-/// What it names already stays, since a zone that can't be read now must cost no claim; but a DMARC record that was let go
-/// is ours no longer.
+/// What it names already stays, since a zone that can't be read now must cost no claim; but not a DMARC record that was let
+/// go, nor a record that turned out to be somebody else's.
 pub fn tag(subject: &Subject<'_>, identity: &Identity, ledger: &[RecordStatus]) -> Option<IdentityChange> {
     let before = identity.tags.get(RECORDS).map(String::as_str).unwrap_or_default();
     let named = |purpose: &RecordPurpose| before.split(' ').any(|claimed| claimed == word(*purpose));
@@ -54,8 +55,16 @@ pub fn tag(subject: &Subject<'_>, identity: &Identity, ledger: &[RecordStatus]) 
     let asked = subject.spec.mail_from_subdomain.as_deref();
     let moved = asked.is_some() && asked != label;
     let kept = ALL.into_iter().filter(named).filter(|purpose| !(moved && is_mail_from(*purpose)));
-    let mut claimed: Vec<RecordPurpose> =
-        kept.chain(ledger.iter().filter(|entry| entry.ours).map(|entry| entry.purpose)).collect();
+    // The records of an earlier MAIL FROM domain are no claim on those of today's: these may be somebody else's.
+    let mail_from = subject.mail_from();
+    let of_today = |entry: &&RecordStatus| {
+        !is_mail_from(entry.purpose)
+            || mail_from.as_ref().is_none_or(|mail_from| *mail_from == DomainName::new(&entry.name))
+    };
+    let (ours, others): (Vec<&RecordStatus>, Vec<_>) = ledger.iter().filter(of_today).partition(|entry| entry.ours);
+    let are = |entries: &[&RecordStatus], purpose| entries.iter().any(|entry| entry.purpose == purpose);
+    let mut claimed: Vec<RecordPurpose> = kept.filter(|purpose| !are(&others, *purpose)).collect();
+    claimed.extend(ours.iter().map(|entry| entry.purpose));
     claimed.retain(|purpose| *purpose != RecordPurpose::Dmarc || subject.spec.dmarc_policy.is_some());
     let value = value(&claimed, asked.or(label));
     (value != before).then(|| IdentityChange::Tag(BTreeMap::from([(RECORDS.to_owned(), value)])))

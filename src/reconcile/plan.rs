@@ -177,7 +177,7 @@ pub fn plan(subject: &Subject<'_>, observed: &Observed, now: Timestamp) -> Plan 
     };
     let mut plan = Plan::default();
     match found {
-        None => identity::create(subject, observed, zones, &mut plan),
+        None => identity::create(subject, observed, zones, now, &mut plan),
         Some(identity) => match claim(subject, identity) {
             Claim::Held => {
                 records::keep(subject, observed, identity, zones, now, &mut plan);

@@ -9,6 +9,7 @@ use super::{Change, Plan, Problem};
 use crate::api::spec::{FeedbackForwarding, MxFailureBehavior};
 use crate::api::status::{IdentityStatus, RecordPurpose};
 use crate::api::{ConditionType, Reason};
+use crate::dmarc::stages::{self, Evidence};
 use crate::dns::HostedZone;
 use crate::domain_name::DomainName;
 use crate::reconcile::desired::{WantedRecord, dmarc_name, mail_from_records};
@@ -25,7 +26,13 @@ const FAILS_AGAIN: SignedDuration = SignedDuration::from_hours(71);
 const RESTART_SHOWS: SignedDuration = SignedDuration::from_mins(1);
 
 /// Plans a new identity, unless its records would have nowhere to go.
-pub(super) fn create(subject: &Subject<'_>, observed: &Observed, zones: &[HostedZone], plan: &mut Plan) {
+pub(super) fn create(
+    subject: &Subject<'_>,
+    observed: &Observed,
+    zones: &[HostedZone],
+    now: Timestamp,
+    plan: &mut Plan,
+) {
     let ttl = subject.spec.ttl();
     let record_type = crate::dns::RecordType::Txt;
     let dmarc = WantedRecord {
@@ -40,8 +47,8 @@ pub(super) fn create(subject: &Subject<'_>, observed: &Observed, zones: &[Hosted
     if let Err(problem) = zone_of(subject, zones, &dkim) {
         return plan.problems.push(Problem { purpose: None, ..problem });
     }
-    // What stands already at our names is somebody else's: the tag claims only what will be ours.
-    let dmarc = subject.spec.dmarc_policy.is_some().then_some(dmarc);
+    // What stands already at our names is somebody else's: the tag claims only what will be written now.
+    let dmarc = Some(dmarc).filter(|_| begins_at_once(subject, now));
     let claimed = mail_from_records(subject).into_iter().chain(dmarc).filter(|wanted| {
         zone_of(subject, zones, wanted).is_ok_and(|zone| {
             let around = observed.records.get(&zone.id).and_then(|records| records.as_ref().ok());
@@ -58,6 +65,12 @@ pub(super) fn create(subject: &Subject<'_>, observed: &Observed, zones: &[Hosted
         configuration_set: subject.spec.configuration_set_name.clone(),
         tags,
     }));
+}
+
+/// Whether the first DMARC stage is published before verification.
+fn begins_at_once(subject: &Subject<'_>, now: Timestamp) -> bool {
+    let evidence = Evidence { published: None, remembered: None, verified: false, now };
+    subject.spec.dmarc_policy.as_ref().is_some_and(|policy| stages::walk(policy, evidence).stage.is_some())
 }
 
 /// Plans the attributes of an identity that is ours.

@@ -8,6 +8,7 @@ use crate::api::spec::{Advancement, MxFailureBehavior};
 use crate::api::status::{
     DkimState, DmarcState, HostedZoneStatus, IdentityStatus, MailFromState, PendingChange, RecordPurpose, RecordStatus,
 };
+use crate::cloud::ErrorKind;
 use crate::dmarc::stages;
 use crate::dns::RecordChange;
 use crate::domain_name::DomainName;
@@ -76,23 +77,20 @@ fn pending(observed: &Observed, applied: &Applied, now: &Time) -> Vec<PendingCha
 
 /// The ledger after the changes: a value is written down as ours only once it was accepted.
 fn records(subject: &Subject<'_>, plan: &Plan, applied: &Applied, now: &Time) -> Vec<RecordStatus> {
-    let written = |entry: &RecordStatus| {
-        applied.made.iter().any(|change| match change {
-            Change::ChangeRecords { zone, changes } => {
-                zone.0 == entry.hosted_zone_id
-                    && changes.iter().any(|change| {
-                        matches!(change, RecordChange::Create(set) if ledger::place(entry) == (set.name.clone(), set.record_type.clone()))
-                    })
-            }
-            Change::CreateIdentity(_) | Change::ChangeIdentity { .. } | Change::DeleteIdentity => false,
-        })
+    let written = |entry: &RecordStatus| applied.made.iter().any(|change| writes(change, entry));
+    // Somebody else was faster: what was claimed for this write alone is not ours after all.
+    let overtaken = applied.failure.as_ref().is_some_and(|failure| failure.kind == ErrorKind::Conflict);
+    let refused = plan.changes.get(applied.made.len()).filter(|_| overtaken);
+    let was_ours = |entry: &RecordStatus| {
+        subject.status.records.iter().any(|before| before.ours && ledger::same_place(before, entry))
     };
+    let withdrawn = |entry: &RecordStatus| refused.is_some_and(|change| writes(change, entry)) && !was_ours(entry);
     let mut records: Vec<RecordStatus> = plan
         .ledger
         .iter()
         .map(|entry| {
             let finding = plan.findings.iter().find(|finding| ledger::is_for(entry, &finding.wanted, &finding.zone));
-            let mut entry = entry.clone();
+            let mut entry = RecordStatus { ours: entry.ours && !withdrawn(entry), ..entry.clone() };
             match finding {
                 Some(finding) if written(&entry) => {
                     entry.value.clone_from(&finding.wanted.value);
@@ -120,6 +118,14 @@ fn records(subject: &Subject<'_>, plan: &Plan, applied: &Applied, now: &Time) ->
         (one.purpose, &one.name, &one.record_type).cmp(&(other.purpose, &other.name, &other.record_type))
     });
     records
+}
+
+/// Whether a change writes the record of an entry.
+fn writes(change: &Change, entry: &RecordStatus) -> bool {
+    let Change::ChangeRecords { zone, changes } = change else { return false };
+    let (name, record_type) = ledger::place(entry);
+    zone.0 == entry.hosted_zone_id
+        && changes.iter().any(|change| matches!(change, RecordChange::Create(set) if set.is_at(&name, &record_type)))
 }
 
 /// The identity, and what of it we claim: more, before it is set, and less only once it was taken back.

@@ -216,3 +216,37 @@ fn a_region_without_ses_is_refused() {
     simulation.pass(minutes(1));
     assert!(simulation.is_gone(NAME));
 }
+
+#[test]
+fn a_foreign_record_at_a_new_mail_from_domain_is_not_claimed_for_the_old_ones_sake() {
+    let mut simulation = Simulation::settled(json!({"dns": {"onConflict": "Overwrite"}}));
+    simulation.protect("bounce.example.com", "TXT", &["\"v=spf1 include:amazonses.com ~all\""]);
+    simulation.state().delays.mail_from = (36_000, 36_000);
+    simulation.change(json!({"dns": {"onConflict": "Overwrite"}, "mailFromSubdomain": "bounce"}));
+    simulation.pass(minutes(10));
+    simulation.api.edit(NAME, |resource| resource.status = None);
+    simulation.operator.restart();
+    simulation.pass(minutes(10));
+    simulation.delete(NAME);
+    simulation.pass(minutes(10));
+    assert!(simulation.is_gone(NAME));
+    simulation.no_harm();
+}
+
+#[test]
+fn a_policy_of_others_is_not_claimed_while_ours_waits_for_verification() {
+    let stages =
+        json!({"dmarcPolicy": {"stages": [{"name": "reject", "policy": "Reject"}], "aggregateReportUris": []}});
+    let mut simulation = Simulation::new();
+    simulation.state().delays.dkim = (36_000, 36_000);
+    simulation.apply(NAME, manifest(stages));
+    simulation.pass(minutes(30));
+    simulation.protect("_dmarc.example.com", "TXT", &["\"v=DMARC1; p=reject\""]);
+    simulation.api.edit(NAME, |resource| resource.status = None);
+    simulation.operator.restart();
+    simulation.until_ready();
+    simulation.delete(NAME);
+    simulation.pass(minutes(10));
+    assert!(simulation.is_gone(NAME));
+    simulation.no_harm();
+}
