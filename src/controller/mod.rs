@@ -119,7 +119,9 @@ async fn reconcile<S: IdentityService, D: DnsProvider>(
     seen: Arc<SesDomain>,
     context: Arc<Context<S, D>>,
 ) -> Result<Action, std::convert::Infallible> {
+    // A root of its own: the runtime's span would say the same a second time in every line.
     let span = tracing::info_span!(
+        parent: None,
         "reconcile",
         namespace = seen.namespace().unwrap_or_default(),
         // Not `name`: JSON logs have the span's own name there.
