@@ -3,11 +3,13 @@
 //! | module | decides |
 //! |---|---|
 //! | [`identity`] | how the SES identity must change |
+//! | `dmarc` | which DMARC record is wanted |
 //! | [`records`] | how the records must change |
 //! | [`removal`] | what goes when the resource is deleted |
 
 use jiff::Timestamp;
 
+use self::records::Ground;
 use super::desired::WantedRecord;
 use super::observe::Observed;
 use super::subject::Subject;
@@ -19,6 +21,7 @@ use crate::dns::{RecordChange, ZoneId};
 use crate::ses::ownership::{ADOPTED, Ownership};
 use crate::ses::{Identity, IdentityChange, NewIdentity, SigningOrigin, regions};
 
+mod dmarc;
 pub mod identity;
 pub mod records;
 pub mod removal;
@@ -180,7 +183,7 @@ pub fn plan(subject: &Subject<'_>, observed: &Observed, now: Timestamp) -> Plan 
         None => identity::create(subject, observed, zones, now, &mut plan),
         Some(identity) => match claim(subject, identity) {
             Claim::Held => {
-                records::keep(subject, observed, identity, zones, now, &mut plan);
+                records::keep(Ground { subject, observed, identity, zones, now }, &mut plan);
                 identity::keep(subject, identity, now, &mut plan);
             }
             Claim::Open(change) => plan.changes.push(Change::ChangeIdentity { change, puts_back: false }),

@@ -5,16 +5,15 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Change, DmarcStanding, Finding, Plan, Problem};
+use super::{Change, Finding, Plan, Problem, dmarc};
 use crate::api::Reason;
 use crate::api::spec::OnConflict;
 use crate::api::status::{RecordPurpose, RecordStatus};
 use crate::dmarc::record::Record;
-use crate::dmarc::stages::{self, Evidence};
 use crate::dns::zones::{self, ZoneError};
-use crate::dns::{HostedZone, RecordChange, RecordSet, RecordType, ZoneId, text};
+use crate::dns::{HostedZone, RecordChange, RecordSet, RecordType, ZoneId};
 use crate::domain_name::DomainName;
-use crate::reconcile::desired::{WantedRecord, dkim_records, dmarc_name, dmarc_record, mail_from_records};
+use crate::reconcile::desired::{WantedRecord, dkim_records, mail_from_records};
 use crate::reconcile::observe::Observed;
 use crate::reconcile::subject::Subject;
 use crate::reconcile::verdict::{self, Verdict};
@@ -26,31 +25,34 @@ pub(super) const MOST_REPAIRS: usize = 3;
 /// How long a repair counts, and how long a contended record is left alone.
 pub(in crate::reconcile) const CONTENTION: SignedDuration = SignedDuration::from_hours(1);
 
+/// What is known when the records of an identity that is ours are planned.
+#[derive(Clone, Copy)]
+pub(super) struct Ground<'a> {
+    pub(super) subject: &'a Subject<'a>,
+    pub(super) observed: &'a Observed,
+    pub(super) identity: &'a Identity,
+    pub(super) zones: &'a [HostedZone],
+    pub(super) now: Timestamp,
+}
+
 /// Plans the records of an identity that is ours.
-pub(super) fn keep(
-    subject: &Subject<'_>,
-    observed: &Observed,
-    identity: &Identity,
-    zones: &[HostedZone],
-    now: Timestamp,
-    plan: &mut Plan,
-) {
+pub(super) fn keep(ground: Ground<'_>, plan: &mut Plan) {
+    let Ground { subject, observed, identity, .. } = ground;
     let mut batches = Batches::default();
-    let dmarc = dmarc(subject, observed, identity, zones, now, plan);
+    let dmarc = dmarc::wanted(ground, plan);
     let mut wanted = dkim_records(subject, &identity.dkim);
     wanted.extend(mail_from_records(subject).into_iter().chain(dmarc));
     for record in &wanted {
-        keep_one(subject, observed, identity, zones, now, record, plan, &mut batches);
+        keep_one(ground, record, plan, &mut batches);
     }
     for entry in obsolete(subject, plan) {
-        let replaced = is_replaced(subject, identity, plan, &entry)
-            && !may_still_be_asked(subject, observed, zones, &wanted, &entry);
+        let replaced = is_replaced(subject, identity, plan, &entry) && !may_still_be_asked(ground, &wanted, &entry);
         retire(observed, entry, replaced, plan, &mut batches);
     }
     claims::tag(subject, identity, &plan.ledger)
         .into_iter()
         .for_each(|change| plan.changes.push(Change::ChangeIdentity { change, puts_back: false }));
-    plan.changes.extend(batches.0.into_iter().map(|(zone, changes)| Change::ChangeRecords { zone, changes }));
+    plan.changes.extend(batches.into_changes());
 }
 
 /// The changes of each zone: one batch a zone.
@@ -88,17 +90,8 @@ pub(super) fn zone_of<'a>(
     })
 }
 
-#[expect(clippy::too_many_arguments, reason = "a plain loop body, named for the reader")]
-fn keep_one(
-    subject: &Subject<'_>,
-    observed: &Observed,
-    identity: &Identity,
-    zones: &[HostedZone],
-    now: Timestamp,
-    wanted: &WantedRecord,
-    plan: &mut Plan,
-    batches: &mut Batches,
-) {
+fn keep_one(ground: Ground<'_>, wanted: &WantedRecord, plan: &mut Plan, batches: &mut Batches) {
+    let Ground { subject, observed, identity, zones, now } = ground;
     let zone = match zone_of(subject, zones, wanted) {
         Ok(zone) => zone,
         Err(problem) => return add_once(&mut plan.problems, problem),
@@ -207,60 +200,6 @@ pub(super) fn add_once(problems: &mut Vec<Problem>, problem: Problem) {
     }
 }
 
-/// The DMARC record of the stage that the walk has come to.
-fn dmarc(
-    subject: &Subject<'_>,
-    observed: &Observed,
-    identity: &Identity,
-    zones: &[HostedZone],
-    now: Timestamp,
-    plan: &mut Plan,
-) -> Option<WantedRecord> {
-    let policy = subject.spec.dmarc_policy.as_ref()?;
-    let published = published_dmarc(subject, observed, zones);
-    let walk = stages::walk(
-        policy,
-        Evidence {
-            published: published.as_ref(),
-            remembered: subject.status.dmarc.as_ref(),
-            verified: is_verified(subject, identity),
-            now,
-        },
-    );
-    if let (None, false, Some(published)) = (walk.stage, walk.held, &published) {
-        plan.problems.push(stricter_than_all(subject, published));
-    }
-    plan.dmarc =
-        Some(DmarcStanding { stage: walk.stage.map(|stage| stage.name.clone()), until: walk.until, held: walk.held });
-    walk.stage.map(|stage| dmarc_record(subject, policy, stage))
-}
-
-/// A record that is stricter than every stage is not weakened unless a person says so.
-fn stricter_than_all(subject: &Subject<'_>, published: &Record) -> Problem {
-    Problem {
-        reason: Reason::RecordConflict,
-        purpose: Some(RecordPurpose::Dmarc),
-        message: format!(
-            "{} TXT holds \"{published}\", which is stricter than every stage: add a stage that is as strict, or set spec.dmarcPolicy.activeStage to weaken it",
-            dmarc_name(&subject.domain())
-        ),
-    }
-}
-
-/// The DMARC record that stands in the zone, if exactly one does.
-fn published_dmarc(subject: &Subject<'_>, observed: &Observed, zones: &[HostedZone]) -> Option<Record> {
-    let name = dmarc_name(&subject.domain());
-    let preferred = subject.spec.hosted_zone_id().map(|id| ZoneId(id.to_owned()));
-    let zone = zones::zone_for(&name, zones, preferred.as_ref(), &[]).ok()?;
-    let around: &[RecordSet] = observed.records.get(&zone.id)?.as_ref().ok()?;
-    let set = around.iter().find(|set| set.is_at(&name, &RecordType::Txt))?;
-    let mut records = set.values.iter().filter_map(|value| Record::parse(&text::unquote(value)));
-    match (records.next(), records.next()) {
-        (Some(record), None) => Some(record),
-        _ => None,
-    }
-}
-
 /// Whether SES has verified DKIM, and the MAIL FROM domain where one is asked for.
 pub(crate) fn is_verified(subject: &Subject<'_>, identity: &Identity) -> bool {
     let mail_from = subject.mail_from().is_none_or(|wanted| {
@@ -307,13 +246,8 @@ fn is_replaced(subject: &Subject<'_>, identity: &Identity, plan: &Plan, entry: &
 ///
 /// A zone of its own for `mail.example.com` is of use only once `example.com` delegates to it. Until then what stands in
 /// `example.com` is what the world sees, and SES too.
-fn may_still_be_asked(
-    subject: &Subject<'_>,
-    observed: &Observed,
-    zones: &[HostedZone],
-    wanted: &[WantedRecord],
-    entry: &RecordStatus,
-) -> bool {
+fn may_still_be_asked(ground: Ground<'_>, wanted: &[WantedRecord], entry: &RecordStatus) -> bool {
+    let Ground { subject, observed, zones, .. } = ground;
     let (name, record_type) = ledger::place(entry);
     let wanted_elsewhere = wanted.iter().any(|record| record.name == name && record.record_type == record_type);
     let told_to_move = subject.spec.hosted_zone_id().is_some_and(|id| id != entry.hosted_zone_id);
