@@ -12,6 +12,7 @@
 //! | [`api`] | what users write and read | nothing else |
 //! | [`domain_name`], [`cloud`], [`clock`] | a normalised name; what can go wrong in a cloud; where time enters | nothing else |
 //! | [`dns`], [`ses`], [`dmarc`] | one folder for each mechanism: its types, its pure rules, its adapter | `api` |
+//! | [`quota`] | who goes first, and how fast: AWS's quotas are shared by all | `clock` |
 //! | [`reconcile`] | the four steps and the driver that names them | `dns`, `ses`, `dmarc` |
 //! | [`aws`] | how AWS is connected to, and its errors | `cloud` |
 //! | [`leadership`] | who may write, and the Lease that decides it | `kubernetes` |
@@ -35,6 +36,7 @@ pub mod dns;
 pub mod domain_name;
 pub mod kubernetes;
 pub mod leadership;
+pub mod quota;
 pub mod reconcile;
 pub mod run;
 pub mod ses;
