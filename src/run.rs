@@ -20,6 +20,7 @@ use crate::domain_name::DomainName;
 use crate::kubernetes;
 use crate::leadership::WritePermit;
 use crate::leadership::lease::{Lease, LeaseName};
+use crate::quota::limiters::Limiters;
 use crate::reconcile::Reconciler;
 use crate::reconcile::subject::{Filters, Settings};
 use crate::ses::sesv2::SesV2;
@@ -70,7 +71,9 @@ async fn start(options: &RunOptions, stopped: tokio::sync::watch::Receiver<bool>
     let domains = kubernetes::domains(client.clone(), options.namespace.as_deref());
     kubernetes::check_access(&domains).await?;
     let permit = if options.leader_elect { WritePermit::none() } else { WritePermit::alone() };
-    let aws = Aws::connect(options.region.as_deref(), permit.clone(), Arc::clone(&metrics))
+    let limiters = Limiters::new(options.rates(), clock.clone());
+    metrics.show(limiters.clone());
+    let aws = Aws::connect(options.region.as_deref(), permit.clone(), Arc::clone(&metrics), limiters)
         .await
         .map_err(|error| StartError::new(error.to_string()))?;
     let account = aws.account().await.map_err(|error| StartError::new(error.to_string()))?;

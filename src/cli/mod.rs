@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use crate::quota::limiters::{ROUTE53_RATE, Rates, SES_RATE};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub mod crd;
@@ -52,6 +53,18 @@ pub struct RunOptions {
     #[arg(long, env = "SES_OPERATOR_ZONE_FILTER", value_delimiter = ',', value_name = "ZONE_ID")]
     pub zone_filter: Vec<String>,
 
+    /// Requests to SES a second, in each Region and for each operation: AWS answers one, unless it has raised the quota.
+    #[arg(long, env = "SES_OPERATOR_SES_RATE", default_value_t = SES_RATE, value_parser = rate, value_name = "PER_SECOND")]
+    pub ses_rate: f64,
+
+    /// One limit for all operations of SES in a Region, for accounts where they turn out to share a quota.
+    #[arg(long, env = "SES_OPERATOR_SES_SHARED_LIMIT")]
+    pub ses_shared_limit: bool,
+
+    /// Requests to Route 53 a second: AWS answers five for the whole account, whoever asks.
+    #[arg(long, env = "SES_OPERATOR_ROUTE53_RATE", default_value_t = ROUTE53_RATE, value_parser = rate, value_name = "PER_SECOND")]
+    pub route53_rate: f64,
+
     /// Whether replicas elect the one that works. False is for a single replica only.
     #[arg(long, env = "SES_OPERATOR_LEADER_ELECT", default_value_t = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub leader_elect: bool,
@@ -71,6 +84,20 @@ pub struct RunOptions {
     /// Which logs are written, such as info, debug, or info,ses_operator=debug.
     #[arg(long, env = "SES_OPERATOR_LOG_LEVEL", default_value = "info", value_name = "FILTER")]
     pub log_level: String,
+}
+
+impl RunOptions {
+    /// How fast AWS may be asked.
+    pub fn rates(&self) -> Rates {
+        Rates { ses: self.ses_rate, ses_is_shared: self.ses_shared_limit, route53: self.route53_rate }
+    }
+}
+
+/// Requests a second. Slower than one in a minute nothing would ever be done, and a pace of 1,000 is none.
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse::<f64>().map_err(|error| error.to_string())?;
+    let bounds = 1.0 / 60.0..=1_000.0;
+    if bounds.contains(&rate) { Ok(rate) } else { Err("it must be from 0.0167 (one a minute) to 1000".to_owned()) }
 }
 
 /// How logs are written.
@@ -104,6 +131,13 @@ mod tests {
         assert!(run(&[]).leader_elect);
         assert!(run(&["--leader-elect"]).leader_elect);
         assert!(!run(&["--leader-elect=false"]).leader_elect);
+    }
+
+    #[test]
+    fn a_pace_has_bounds() {
+        let parsed = |text: &str| Cli::try_parse_from(["ses-operator", "run", "--ses-rate", text]).is_ok();
+        assert!(parsed("0.9") && parsed("1000"));
+        assert!(!parsed("0") && !parsed("-1") && !parsed("NaN") && !parsed("inf") && !parsed("fast"));
     }
 
     #[test]

@@ -43,7 +43,7 @@ impl SesV2 {
 impl IdentityService for SesV2 {
     async fn get(&self, key: &IdentityKey) -> Result<Option<Identity>, CloudError> {
         let get = self.client(&key.region).get_email_identity().email_identity(key.domain.as_str());
-        match self.calls.read("ses:GetEmailIdentity", key.domain.as_str(), get.send()).await {
+        match self.calls.in_region(&key.region).read("ses:GetEmailIdentity", key.domain.as_str(), get.send()).await {
             Ok(answer) => Ok(Some(identity(answer))),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -61,7 +61,11 @@ impl IdentityService for SesV2 {
             .set_dkim_signing_attributes(signing)
             .set_configuration_set_name(new.configuration_set.clone())
             .set_tags(Some(sdk_tags(&new.tags)));
-        let answer = self.calls.write("ses:CreateEmailIdentity", key.domain.as_str(), create.send()).await?;
+        let answer = self
+            .calls
+            .in_region(&key.region)
+            .write("ses:CreateEmailIdentity", key.domain.as_str(), create.send())
+            .await?;
         Ok(Identity {
             dkim: convert::dkim(answer.dkim_attributes, None),
             mail_from: None,
@@ -84,11 +88,17 @@ impl IdentityService for SesV2 {
                     // Without a domain it goes back to SES's own, and there is nothing to reject.
                     None => put.behavior_on_mx_failure(BehaviorOnMxFailure::UseDefaultValue),
                 };
-                self.calls.write("ses:PutEmailIdentityMailFromAttributes", domain, put.send()).await?;
+                self.calls
+                    .in_region(&key.region)
+                    .write("ses:PutEmailIdentityMailFromAttributes", domain, put.send())
+                    .await?;
             }
             IdentityChange::Signing(enabled) => {
                 let put = client.put_email_identity_dkim_attributes().email_identity(domain).signing_enabled(*enabled);
-                self.calls.write("ses:PutEmailIdentityDkimAttributes", domain, put.send()).await?;
+                self.calls
+                    .in_region(&key.region)
+                    .write("ses:PutEmailIdentityDkimAttributes", domain, put.send())
+                    .await?;
             }
             IdentityChange::DkimKey(length) => {
                 let attributes =
@@ -98,30 +108,39 @@ impl IdentityService for SesV2 {
                     .email_identity(domain)
                     .signing_attributes_origin(DkimSigningAttributesOrigin::AwsSes)
                     .set_signing_attributes(attributes);
-                self.calls.write("ses:PutEmailIdentityDkimSigningAttributes", domain, put.send()).await?;
+                self.calls
+                    .in_region(&key.region)
+                    .write("ses:PutEmailIdentityDkimSigningAttributes", domain, put.send())
+                    .await?;
             }
             IdentityChange::FeedbackForwarding(enabled) => {
                 let put = client
                     .put_email_identity_feedback_attributes()
                     .email_identity(domain)
                     .email_forwarding_enabled(*enabled);
-                self.calls.write("ses:PutEmailIdentityFeedbackAttributes", domain, put.send()).await?;
+                self.calls
+                    .in_region(&key.region)
+                    .write("ses:PutEmailIdentityFeedbackAttributes", domain, put.send())
+                    .await?;
             }
             IdentityChange::ConfigurationSet(name) => {
                 let put = client
                     .put_email_identity_configuration_set_attributes()
                     .email_identity(domain)
                     .set_configuration_set_name(name.clone());
-                self.calls.write("ses:PutEmailIdentityConfigurationSetAttributes", domain, put.send()).await?;
+                self.calls
+                    .in_region(&key.region)
+                    .write("ses:PutEmailIdentityConfigurationSetAttributes", domain, put.send())
+                    .await?;
             }
             IdentityChange::Tag(tags) => {
                 let tag = client.tag_resource().resource_arn(key.arn(&self.account)).set_tags(Some(sdk_tags(tags)));
-                self.calls.write("ses:TagResource", domain, tag.send()).await?;
+                self.calls.in_region(&key.region).write("ses:TagResource", domain, tag.send()).await?;
             }
             IdentityChange::Untag(keys) => {
                 let untag =
                     client.untag_resource().resource_arn(key.arn(&self.account)).set_tag_keys(Some(keys.clone()));
-                self.calls.write("ses:UntagResource", domain, untag.send()).await?;
+                self.calls.in_region(&key.region).write("ses:UntagResource", domain, untag.send()).await?;
             }
         }
         Ok(())
@@ -129,7 +148,12 @@ impl IdentityService for SesV2 {
 
     async fn delete(&self, key: &IdentityKey) -> Result<(), CloudError> {
         let delete = self.client(&key.region).delete_email_identity().email_identity(key.domain.as_str());
-        match self.calls.write("ses:DeleteEmailIdentity", key.domain.as_str(), delete.send()).await {
+        match self
+            .calls
+            .in_region(&key.region)
+            .write("ses:DeleteEmailIdentity", key.domain.as_str(), delete.send())
+            .await
+        {
             Ok(_) => Ok(()),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),

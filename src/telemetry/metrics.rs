@@ -15,6 +15,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::api::SesDomain;
+use crate::quota::Class;
+use crate::quota::limiters::Limiters;
 
 /// The labels of an AWS call.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -22,6 +24,17 @@ struct AwsCall {
     service: &'static str,
     operation: &'static str,
     outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Waiting {
+    service: &'static str,
+    class: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByClass {
+    class: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -44,6 +57,10 @@ struct Unmet {
     reason: String,
 }
 
+fn waits() -> Histogram {
+    Histogram::new(exponential_buckets(0.01, 4.0, 9))
+}
+
 /// All metrics.
 #[derive(Debug)]
 pub struct Metrics {
@@ -52,6 +69,9 @@ pub struct Metrics {
     durations: Histogram,
     aws_calls: Family<AwsCall, Counter>,
     aws_durations: Histogram,
+    aws_waiting: Family<Waiting, Gauge>,
+    aws_waits: Family<ByClass, Histogram, fn() -> Histogram>,
+    limiters: Mutex<Option<Limiters>>,
     domains: Family<ByCondition, Gauge>,
     unmet: Family<Unmet, Gauge>,
 }
@@ -63,12 +83,24 @@ impl Default for Metrics {
         let durations = Histogram::new(exponential_buckets(0.001, 4.0, 8));
         let aws_calls = Family::default();
         let aws_durations = Histogram::new(exponential_buckets(0.005, 2.5, 9));
+        let aws_waiting = Family::default();
+        let aws_waits = Family::new_with_constructor(waits as fn() -> Histogram);
         let domains = Family::default();
         let unmet = Family::default();
         registry.register("reconciles", "Reconciles, by outcome", reconciles.clone());
         registry.register("reconcile_duration_seconds", "How long reconciles took", durations.clone());
         registry.register("aws_calls", "Calls to AWS, by service, operation and outcome", aws_calls.clone());
         registry.register("aws_call_duration_seconds", "How long calls to AWS took", aws_durations.clone());
+        registry.register(
+            "aws_calls_waiting",
+            "Calls that wait for their turn under AWS's quotas, by service and class",
+            aws_waiting.clone(),
+        );
+        registry.register(
+            "aws_call_wait_seconds",
+            "How long calls waited for their turn under AWS's quotas, by class",
+            aws_waits.clone(),
+        );
         registry.register("domains", "SesDomains, by condition and its status", domains.clone());
         registry.register(
             "domain_condition_unmet",
@@ -77,7 +109,18 @@ impl Default for Metrics {
         );
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The operator's build", build);
-        Self { registry: Mutex::new(registry), reconciles, durations, aws_calls, aws_durations, domains, unmet }
+        Self {
+            registry: Mutex::new(registry),
+            reconciles,
+            durations,
+            aws_calls,
+            aws_durations,
+            aws_waiting,
+            aws_waits,
+            limiters: Mutex::default(),
+            domains,
+            unmet,
+        }
     }
 }
 
@@ -87,6 +130,16 @@ impl Metrics {
     pub fn aws_call(&self, service: &'static str, operation: &'static str, outcome: &'static str, took: Duration) {
         self.aws_calls.get_or_create(&AwsCall { service, operation, outcome }).inc();
         self.aws_durations.observe(took.as_secs_f64());
+    }
+
+    /// Counts how long a call waited for its turn.
+    pub fn waited(&self, class: Class, time: Duration) {
+        self.aws_waits.get_or_create(&ByClass { class: class.as_label() }).observe(time.as_secs_f64());
+    }
+
+    /// From now on shows how many calls wait in these limiters.
+    pub fn show(&self, limiters: Limiters) {
+        *self.limiters.lock().unwrap_or_else(PoisonError::into_inner) = Some(limiters);
     }
 
     /// Counts a reconcile.
@@ -101,10 +154,21 @@ impl Metrics {
         // Before counting: of two scrapes at once neither sees the other's half.
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         self.count(domains);
+        self.count_waiting();
         if encode(&mut text, &registry).is_err() {
             let _ = text.write_str("# EOF\n");
         }
         text
+    }
+
+    fn count_waiting(&self) {
+        let Some(limiters) = self.limiters.lock().unwrap_or_else(PoisonError::into_inner).clone() else { return };
+        for class in Class::ALL {
+            for (service, count) in limiters.waiting(class) {
+                let waiting = Waiting { service, class: class.as_label() };
+                self.aws_waiting.get_or_create(&waiting).set(i64::try_from(count).unwrap_or(i64::MAX));
+            }
+        }
     }
 
     fn count<'a>(&self, domains: impl Iterator<Item = &'a SesDomain>) {

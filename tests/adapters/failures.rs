@@ -24,7 +24,7 @@ async fn each_fault_is_of_its_kind_and_tried_once() -> Result<()> {
         (FaultKind::ServerError, ErrorKind::Unavailable),
         (FaultKind::Drop, ErrorKind::Unavailable),
         (FaultKind::Hang, ErrorKind::Unavailable),
-        (FaultKind::PriorRequestNotComplete, ErrorKind::Throttled),
+        (FaultKind::PriorRequestNotComplete, ErrorKind::Busy),
     ] {
         let for_both = |service| Fault::new(service, fault).lasting(Duration::from_millis(50));
         cloud.account.fault(for_both(Service::Route53)).await?;

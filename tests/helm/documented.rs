@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 use ses_operator::api::SesDomain;
 use ses_operator::api::crd::custom_resource_definition;
 use ses_operator::cli::Cli;
+use ses_operator::clock::Clock;
+use ses_operator::quota::Class;
+use ses_operator::quota::limiters::{Limiters, Rates};
 use ses_operator::telemetry::metrics::Metrics;
 
 use crate::render;
@@ -43,6 +46,8 @@ fn every_metric() -> Result<()> {
     let page = render::read("docs/operations.md")?;
     // A family without series is not rendered.
     let metrics = Metrics::default();
+    metrics.show(Limiters::new(Rates::default(), Clock::system()));
+    metrics.waited(Class::Sweep, Duration::ZERO);
     metrics.aws_call("ses", "GetEmailIdentity", "ok", Duration::ZERO);
     metrics.reconcile("ok", Duration::ZERO);
     let unmet = json!([{
@@ -58,7 +63,7 @@ fn every_metric() -> Result<()> {
     let metrics = metrics.render(std::iter::once(&domain));
     let types: Vec<(&str, &str)> =
         metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
-    assert_eq!(types.len(), 7, "{metrics}");
+    assert_eq!(types.len(), 9, "{metrics}");
     for (name, kind) in types {
         let suffix = match kind {
             "counter" => "_total",

@@ -327,6 +327,7 @@ fn is_transient(kind: ErrorKind) -> bool {
     matches!(
         kind,
         ErrorKind::Throttled
+            | ErrorKind::Busy
             | ErrorKind::Unavailable
             | ErrorKind::Conflict
             | ErrorKind::NotFound
@@ -341,6 +342,6 @@ fn reason_of(kind: ErrorKind) -> Reason {
         ErrorKind::QuotaExceeded => Reason::QuotaExceeded,
         ErrorKind::Throttled => Reason::Throttled,
         ErrorKind::Unavailable => Reason::AwsUnavailable,
-        ErrorKind::NotFound | ErrorKind::Conflict | ErrorKind::NotLeading => Reason::Progressing,
+        ErrorKind::Busy | ErrorKind::NotFound | ErrorKind::Conflict | ErrorKind::NotLeading => Reason::Progressing,
     }
 }
