@@ -124,7 +124,7 @@ fn next(
         schedule::after(since, schedule::GUESSED + schedule::SLACK)
     });
     let stage = status.dmarc.as_ref().and_then(|dmarc| dmarc.until.as_ref()).map(|until| until.0);
-    let stalled = (!plan.problems.is_empty()).then_some(now + schedule::STALLED);
+    let stalled = (!plan.problems.is_empty()).then(|| schedule::next_while_stalled(status, now));
     let settled = now + schedule::SETTLED;
     let earliest = changes
         .chain(poll)

@@ -1,16 +1,19 @@
 //! What was read of identities lately, with its age, so that a reconcile that finds nothing to do costs no call.
 //!
-//! The reader says how old an answer may be; nothing is decided here. What we write is folded in; a write that fails
-//! makes its identity be read anew.
+//! The reader says how old an answer may be; nothing is decided here but which call costs least. What we write is folded
+//! in; a write that fails makes its identity be read anew.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
-use super::{Identity, IdentityChange, IdentityKey, IdentityService, MailFrom, NewIdentity, VerificationStatus};
+use super::listing::Listing;
+use super::{
+    Identity, IdentityChange, IdentityKey, IdentityService, ListedIdentity, MailFrom, NewIdentity, VerificationStatus,
+};
 use crate::clock::Clock;
-use crate::cloud::CloudError;
+use crate::cloud::{CloudError, Region};
 
 /// An identity service and what was read from it lately.
 #[derive(Debug)]
@@ -18,15 +21,18 @@ pub struct Identities<S> {
     service: S,
     clock: Clock,
     known: Mutex<HashMap<IdentityKey, (Timestamp, Option<Identity>)>>,
+    listings: Mutex<HashMap<Region, Arc<tokio::sync::Mutex<Listing>>>>,
 }
 
 impl<S: IdentityService> Identities<S> {
     /// A service of which nothing has been read yet.
     pub fn new(service: S, clock: Clock) -> Self {
-        Self { service, clock, known: Mutex::new(HashMap::new()) }
+        Self { service, clock, known: Mutex::default(), listings: Mutex::default() }
     }
 
     /// The identity as it was at `not_before` or later, and when it was read.
+    ///
+    /// While a crowd of identities is being verified, the list tells of those that are not yet: then the answer is older.
     ///
     /// # Errors
     /// When the service's answer is one.
@@ -35,13 +41,58 @@ impl<S: IdentityService> Identities<S> {
         key: &IdentityKey,
         not_before: Timestamp,
     ) -> Result<(Option<Identity>, Timestamp), CloudError> {
-        if let Some((read_at, identity)) = self.known().get(key).filter(|(read_at, _)| *read_at >= not_before) {
-            return Ok((identity.clone(), *read_at));
+        let known = self.known().get(key).cloned();
+        match known {
+            Some((read_at, identity)) if read_at >= not_before => return Ok((identity, read_at)),
+            Some((read_at, Some(identity))) if self.is_pending_still(key, &identity).await => {
+                return Ok((Some(identity), read_at));
+            }
+            Some(_) | None => {}
         }
-        let read_at = self.clock.now();
-        let identity = self.service.get(key).await?;
-        self.known().insert(key.clone(), (read_at, identity.clone()));
-        Ok((identity, read_at))
+        self.read(key).await
+    }
+
+    /// The same for an identity that was never seen. That there is none may be known from a list that was read at
+    /// `listed_not_before` or later: creating it is refused if it exists after all.
+    ///
+    /// # Errors
+    /// When the service's answer is one.
+    pub async fn find(
+        &self,
+        key: &IdentityKey,
+        not_before: Timestamp,
+        listed_not_before: Timestamp,
+    ) -> Result<(Option<Identity>, Timestamp), CloudError> {
+        let known = self.known().get(key).filter(|(read_at, _)| *read_at >= not_before).cloned();
+        if let Some((read_at, identity)) = known {
+            return Ok((identity, read_at));
+        }
+        let listing = self.listing(&key.region);
+        let mut listing = listing.lock().await;
+        if !listing.is_as_young_as(listed_not_before) {
+            // Who may not list may get.
+            if self.refresh(&key.region, &mut listing).await.is_err() {
+                drop(listing);
+                return self.read(key).await;
+            }
+        }
+        match listing.shows_absent(&key.domain, listed_not_before) {
+            Some(read_at) => Ok((None, read_at)),
+            None => {
+                drop(listing);
+                self.read(key).await
+            }
+        }
+    }
+
+    /// Reads the list of a Region now.
+    ///
+    /// # Errors
+    /// When the service's answer is one.
+    pub async fn list(&self, region: &Region) -> Result<Vec<ListedIdentity>, CloudError> {
+        let listing = self.listing(region);
+        let mut listing = listing.lock().await;
+        self.refresh(region, &mut listing).await
     }
 
     /// Creates the identity.
@@ -51,8 +102,10 @@ impl<S: IdentityService> Identities<S> {
     pub async fn create(&self, key: &IdentityKey, new: &NewIdentity) -> Result<(), CloudError> {
         self.forget(key);
         let read_at = self.clock.now();
-        let identity = self.service.create(key, new).await?;
-        self.known().insert(key.clone(), (read_at, Some(identity)));
+        let answer = self.service.create(key, new).await;
+        // Whatever came of it, the list says nothing of it any more.
+        self.listing(&key.region).lock().await.distrust(&key.domain);
+        self.known().insert(key.clone(), (read_at, Some(answer?)));
         Ok(())
     }
 
@@ -84,6 +137,49 @@ impl<S: IdentityService> Identities<S> {
     /// Forgets what was read of the identity.
     pub fn forget(&self, key: &IdentityKey) {
         self.known().remove(key);
+    }
+
+    /// Forgets what was read before `time`, so that domains at rest take no room.
+    pub fn prune(&self, time: Timestamp) {
+        let mut known = self.known();
+        known.retain(|_, (read_at, _)| *read_at >= time);
+        known.shrink_to_fit();
+    }
+
+    async fn read(&self, key: &IdentityKey) -> Result<(Option<Identity>, Timestamp), CloudError> {
+        let read_at = self.clock.now();
+        let identity = self.service.get(key).await?;
+        self.known().insert(key.clone(), (read_at, identity.clone()));
+        Ok((identity, read_at))
+    }
+
+    /// Whether a list shows that SES still looks for the DKIM records. The list is read when it is cheaper than the
+    /// identities that were asked for within a minute.
+    async fn is_pending_still(&self, key: &IdentityKey, identity: &Identity) -> bool {
+        if !identity.dkim.status.is_waiting() {
+            return false;
+        }
+        let listing = self.listing(&key.region);
+        let mut listing = listing.lock().await;
+        let now = self.clock.now();
+        if listing.shows(&key.domain, identity.dkim.status, now) {
+            return true;
+        }
+        listing.is_worth_its_calls(now)
+            && self.refresh(&key.region, &mut listing).await.is_ok()
+            && listing.shows(&key.domain, identity.dkim.status, self.clock.now())
+    }
+
+    async fn refresh(&self, region: &Region, listing: &mut Listing) -> Result<Vec<ListedIdentity>, CloudError> {
+        let read_at = self.clock.now();
+        let listed = self.service.list(region).await?;
+        listing.take(listed.clone(), read_at);
+        Ok(listed)
+    }
+
+    fn listing(&self, region: &Region) -> Arc<tokio::sync::Mutex<Listing>> {
+        let mut listings = self.listings.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(listings.entry(region.clone()).or_default())
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<IdentityKey, (Timestamp, Option<Identity>)>> {

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use ses_operator::api::spec::MxFailureBehavior;
-use ses_operator::cloud::{CloudError, ErrorKind};
+use ses_operator::cloud::{CloudError, ErrorKind, Region};
 use ses_operator::dns::RecordType;
 use ses_operator::domain_name::DomainName;
 use ses_operator::ses::VerificationStatus::{Failed, NotStarted, Pending, Success, TemporaryFailure};
 use ses_operator::ses::{
-    Dkim, Identity, IdentityChange, IdentityKey, IdentityService, MailFrom, NewIdentity, SigningOrigin,
+    Dkim, Identity, IdentityChange, IdentityKey, IdentityService, ListedIdentity, MailFrom, NewIdentity, SigningOrigin,
     VerificationStatus, regions,
 };
 
@@ -267,6 +267,16 @@ fn operation(change: &IdentityChange) -> &'static str {
 pub struct Ses(pub Cloud);
 
 impl IdentityService for Ses {
+    async fn list(&self, region: &Region) -> Result<Vec<ListedIdentity>, CloudError> {
+        let list = |state: &mut State| {
+            let held = state.identities.held.iter().filter(|(key, _)| key.region == *region);
+            let listed = held
+                .map(|(key, held)| ListedIdentity { domain: key.domain.clone(), status: held.identity.dkim.status });
+            Ok(listed.collect())
+        };
+        self.0.call("ses:ListEmailIdentities", region.as_str(), list).await
+    }
+
     async fn get(&self, key: &IdentityKey) -> Result<Option<Identity>, CloudError> {
         let get = |state: &mut State| Ok(state.identities.held.get(key).map(|held| held.identity.clone()));
         self.0.call("ses:GetEmailIdentity", key.domain.as_str(), get).await
