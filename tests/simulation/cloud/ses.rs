@@ -28,6 +28,9 @@ pub struct Delays {
     pub mail_from: (i64, i64),
     /// From the records' vanishing to SES's noticing it.
     pub notice: (i64, i64),
+    /// Of a call to its service, and of the answer back, in milliseconds. Without them nothing comes between two calls of
+    /// a reconcile.
+    pub travel: (i64, i64),
     /// Whether putting a failed MAIL FROM domain again starts its verification anew; else only clearing it first does.
     pub put_restarts: bool,
     /// Whether a new DKIM key has new tokens.
@@ -42,6 +45,7 @@ impl Default for Delays {
             dkim: (60, 600),
             mail_from: (60, 900),
             notice: (60, 3600),
+            travel: (0, 0),
             put_restarts: true,
             new_tokens: true,
             mail_from_needs_dkim: false,

@@ -1,5 +1,6 @@
 //! What must happen, each named for its case.
 
+mod at_once;
 mod attributes;
 mod becoming_ready;
 mod conflicts;
