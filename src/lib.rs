@@ -14,6 +14,7 @@
 //! | [`dns`], [`ses`], [`dmarc`] | one folder for each mechanism: its types, its pure rules, its adapter | `api` |
 //! | [`quota`] | who goes first, and how fast: AWS's quotas are shared by all | `clock` |
 //! | [`reconcile`] | the four steps and the driver that names them | `dns`, `ses`, `dmarc` |
+//! | [`rounds`] | a few calls see whether thousands of settled domains are as they were left | `reconcile` |
 //! | [`aws`] | how AWS is connected to, and its errors | `cloud` |
 //! | [`leadership`] | who may write, and the Lease that decides it | `kubernetes` |
 //! | [`controller`] | watch, finalizer, status patch, when to look again | `reconcile` |
@@ -38,6 +39,7 @@ pub mod kubernetes;
 pub mod leadership;
 pub mod quota;
 pub mod reconcile;
+pub mod rounds;
 pub mod run;
 pub mod ses;
 pub mod start_error;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
-use super::view::{Part, ZoneView};
+use super::view::{PAGE, Part, ZoneView};
 use super::writer::{Sends, ZoneWriter};
 use super::{DnsProvider, HostedZone, RecordChange, RecordSet, ZoneId};
 use crate::clock::Clock;
@@ -85,14 +85,36 @@ impl<P: DnsProvider> Dns<P> {
         Ok(view.answer(root, names, Timestamp::MIN).unwrap_or_default())
     }
 
-    /// All record sets of a zone, read now.
+    /// Reads a zone of about `size` record sets now: whole, or domain by domain where that costs fewer calls. `domains` are
+    /// the domains with the names that matter of each.
     ///
     /// # Errors
     /// When the provider's answer is one.
-    pub async fn listing(&self, zone: &ZoneId) -> Result<Vec<RecordSet>, CloudError> {
+    pub async fn reread(
+        &self,
+        zone: &ZoneId,
+        size: usize,
+        domains: &[(DomainName, Vec<DomainName>)],
+    ) -> Result<ZoneView, CloudError> {
         let of = self.zone(zone);
         let mut view = of.view.lock().await;
-        self.read_whole(zone, &mut view).await
+        if size.div_ceil(PAGE) <= domains.len().max(1) {
+            self.read_whole(zone, &mut view).await?;
+        } else {
+            *view = ZoneView::default();
+            for (domain, names) in domains {
+                self.read_part(zone, domain, names, self.clock.now(), &mut view).await?;
+            }
+        }
+        Ok(view.clone())
+    }
+
+    /// Forgets what was read of a zone.
+    pub async fn release(&self, zone: &ZoneId) {
+        let known = self.zones().get(zone).cloned();
+        if let Some(known) = known {
+            *known.view.lock().await = ZoneView::default();
+        }
     }
 
     /// Makes all changes or none, and answers with the change's ID. It may wait until others of the zone have left.
@@ -152,11 +174,10 @@ impl<P: DnsProvider> Dns<P> {
         self.arrivals().shrink_to_fit();
     }
 
-    async fn read_whole(&self, zone: &ZoneId, view: &mut ZoneView) -> Result<Vec<RecordSet>, CloudError> {
+    async fn read_whole(&self, zone: &ZoneId, view: &mut ZoneView) -> Result<(), CloudError> {
         let read_at = self.clock.now();
-        let record_sets = self.provider.listing(zone).await?;
-        view.take_whole(record_sets.clone(), read_at);
-        Ok(record_sets)
+        view.take_whole(self.provider.listing(zone).await?, read_at);
+        Ok(())
     }
 
     async fn read_part(

@@ -34,6 +34,7 @@ pub mod ledger;
 pub mod observe;
 pub mod plan;
 pub mod report;
+pub mod rest;
 pub mod schedule;
 pub mod subject;
 pub mod verdict;

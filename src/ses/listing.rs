@@ -4,6 +4,7 @@
 //! identity does not exist, that a verification goes on, and that one was lost.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -18,11 +19,36 @@ const TELLS_OF_PENDING: SignedDuration = SignedDuration::from_secs(60);
 /// is asked for in their stead.
 const WORTH: usize = 3;
 
+/// The domains of a list. One without a status has turned out otherwise than it was shown.
+#[derive(Clone, Debug, Default)]
+pub struct Listed(HashMap<DomainName, Option<VerificationStatus>>);
+
+/// What a list shows of a domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// There is no identity.
+    Absent,
+    /// The list is older than what is known.
+    Unknown,
+    /// There is one, and its verification has come so far.
+    As(VerificationStatus),
+}
+
+impl Listed {
+    /// What the list shows of a domain.
+    pub fn shown(&self, domain: &DomainName) -> Shown {
+        match self.0.get(domain) {
+            None => Shown::Absent,
+            Some(None) => Shown::Unknown,
+            Some(Some(status)) => Shown::As(*status),
+        }
+    }
+}
+
 /// What the list of a Region showed, and how many identities were asked for one by one since.
 #[derive(Clone, Debug, Default)]
 pub struct Listing {
-    /// A domain without a status has turned out otherwise than it was shown.
-    shown: Option<(Timestamp, HashMap<DomainName, Option<VerificationStatus>>)>,
+    shown: Option<(Timestamp, Arc<Listed>)>,
     window: Option<Timestamp>,
     asked: usize,
 }
@@ -30,35 +56,38 @@ pub struct Listing {
 impl Listing {
     /// Takes a new list in.
     pub fn take(&mut self, listed: Vec<ListedIdentity>, read_at: Timestamp) {
-        self.shown = Some((read_at, listed.into_iter().map(|one| (one.domain, Some(one.status))).collect()));
+        let listed = listed.into_iter().map(|one| (one.domain, Some(one.status))).collect();
+        self.shown = Some((read_at, Arc::new(Listed(listed))));
         self.asked = 0;
     }
 
     /// Forgets what it shows of a domain that has turned out otherwise: it is neither there nor absent.
     pub fn distrust(&mut self, domain: &DomainName) {
         if let Some((_, shown)) = &mut self.shown {
-            shown.insert(domain.clone(), None);
+            Arc::make_mut(shown).0.insert(domain.clone(), None);
         }
     }
 
     /// When a list read at `not_before` or later showed no identity of this domain.
     pub fn shows_absent(&self, domain: &DomainName, not_before: Timestamp) -> Option<Timestamp> {
         let (read_at, shown) = self.shown.as_ref()?;
-        (*read_at >= not_before && !shown.contains_key(domain)).then_some(*read_at)
+        (*read_at >= not_before && shown.shown(domain) == Shown::Absent).then_some(*read_at)
     }
 
-    /// Whether a list was read at `not_before` or later.
-    pub fn is_as_young_as(&self, not_before: Timestamp) -> bool {
-        self.shown.as_ref().is_some_and(|(read_at, _)| *read_at >= not_before)
+    /// The list, if it was read at `not_before` or later.
+    pub fn since(&self, not_before: Timestamp) -> Option<(Timestamp, Arc<Listed>)> {
+        self.shown.clone().filter(|(read_at, _)| *read_at >= not_before)
     }
 
     /// Whether a list of the last minute shows that the verification of a domain still stands at `status`.
     pub fn shows(&self, domain: &DomainName, status: VerificationStatus, now: Timestamp) -> bool {
         let recent = self.shown.as_ref().filter(|(read_at, _)| now.duration_since(*read_at) < TELLS_OF_PENDING);
         // It is Pending in a moment, and that is no news.
-        let stands =
-            |shown: &VerificationStatus| *shown == status || [*shown, status].iter().all(|one| is_at_first_look(*one));
-        recent.is_some_and(|(_, shown)| shown.get(domain).and_then(Option::as_ref).is_some_and(stands))
+        let stands = |shown: Shown| match shown {
+            Shown::As(shown) => shown == status || [shown, status].into_iter().all(is_at_first_look),
+            Shown::Absent | Shown::Unknown => false,
+        };
+        recent.is_some_and(|(_, shown)| stands(shown.shown(domain)))
     }
 
     /// Whether a list is cheaper by now than asking for one identity after the other; counts one that is asked for.
@@ -67,7 +96,7 @@ impl Listing {
             (self.window, self.asked) = (Some(now), 0);
         }
         self.asked += 1;
-        let pages = self.shown.as_ref().map_or(1, |(_, shown)| shown.len().div_ceil(PAGE).max(1));
+        let pages = self.shown.as_ref().map_or(1, |(_, shown)| shown.0.len().div_ceil(PAGE).max(1));
         self.asked > WORTH * pages
     }
 }

@@ -8,10 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
-use super::listing::Listing;
-use super::{
-    Identity, IdentityChange, IdentityKey, IdentityService, ListedIdentity, MailFrom, NewIdentity, VerificationStatus,
-};
+use super::listing::{Listed, Listing};
+use super::{Identity, IdentityChange, IdentityKey, IdentityService, MailFrom, NewIdentity, VerificationStatus};
 use crate::clock::Clock;
 use crate::cloud::{CloudError, Region};
 
@@ -69,7 +67,7 @@ impl<S: IdentityService> Identities<S> {
         }
         let listing = self.listing(&key.region);
         let mut listing = listing.lock().await;
-        if !listing.is_as_young_as(listed_not_before) {
+        if listing.since(listed_not_before).is_none() {
             // Who may not list may get.
             if self.refresh(&key.region, &mut listing).await.is_err() {
                 drop(listing);
@@ -85,14 +83,18 @@ impl<S: IdentityService> Identities<S> {
         }
     }
 
-    /// Reads the list of a Region now.
+    /// The list of a Region as it was at `not_before` or later, and when it was read.
     ///
     /// # Errors
     /// When the service's answer is one.
-    pub async fn list(&self, region: &Region) -> Result<Vec<ListedIdentity>, CloudError> {
+    pub async fn listed(&self, region: &Region, not_before: Timestamp) -> Result<(Timestamp, Arc<Listed>), CloudError> {
         let listing = self.listing(region);
         let mut listing = listing.lock().await;
-        self.refresh(region, &mut listing).await
+        if let Some(listed) = listing.since(not_before) {
+            return Ok(listed);
+        }
+        self.refresh(region, &mut listing).await?;
+        Ok(listing.since(Timestamp::MIN).unwrap_or_default())
     }
 
     /// Creates the identity.
@@ -170,11 +172,10 @@ impl<S: IdentityService> Identities<S> {
             && listing.shows(&key.domain, identity.dkim.status, self.clock.now())
     }
 
-    async fn refresh(&self, region: &Region, listing: &mut Listing) -> Result<Vec<ListedIdentity>, CloudError> {
+    async fn refresh(&self, region: &Region, listing: &mut Listing) -> Result<(), CloudError> {
         let read_at = self.clock.now();
-        let listed = self.service.list(region).await?;
-        listing.take(listed.clone(), read_at);
-        Ok(listed)
+        listing.take(self.service.list(region).await?, read_at);
+        Ok(())
     }
 
     fn listing(&self, region: &Region) -> Arc<tokio::sync::Mutex<Listing>> {

@@ -11,9 +11,11 @@ use ses_operator::clock::simulated::Hand;
 use ses_operator::cloud::CloudError;
 use ses_operator::dns::snapshot::Dns;
 use ses_operator::domain_name::DomainName;
+use ses_operator::quota::Class;
 use ses_operator::reconcile::report::{Event, Next};
 use ses_operator::reconcile::subject::Settings;
 use ses_operator::reconcile::{Journal, Outcome, Reconciler};
+use ses_operator::rounds::{Rounds, Watched};
 use ses_operator::ses::snapshot::Identities;
 
 use crate::cloud::Cloud;
@@ -136,11 +138,31 @@ struct Run {
     reconciler: Arc<Reconciler<Ses, Route53>>,
     tasks: Executor<End>,
     in_flight: BTreeSet<String>,
+    woken: Woken,
+}
+
+/// Whom the rounds have woken.
+type Woken = Arc<Mutex<Vec<String>>>;
+
+/// The resources as the rounds see them.
+struct Seen {
+    api: Api,
+    woken: Woken,
+}
+
+impl Watched for Seen {
+    fn each(&self, look: &mut dyn FnMut(&SesDomain)) {
+        self.api.kept().resources.iter().for_each(look);
+    }
+
+    fn wake(&self, _: &str, name: &str, _: Class) {
+        self.woken.lock().expect("no panic while it is held").push(name.to_owned());
+    }
 }
 
 impl Run {
     /// Starts the operator: its reconciler, and what runs beside the reconciles.
-    fn start(cloud: &Cloud, hand: &Hand, settings: &Settings) -> Self {
+    fn start(api: &Api, cloud: &Cloud, hand: &Hand, settings: &Settings) -> Self {
         let cloud = cloud.for_new_process();
         let clock = Clock::moved_by(hand.clone());
         let reconciler = Arc::new(Reconciler {
@@ -150,7 +172,9 @@ impl Run {
             settings: settings.clone(),
         });
         // What the operator does beside its reconciles goes here: it starts with each run and dies with it.
-        let background: [Task<()>; 0] = [];
+        let woken = Arc::default();
+        let rounds = Rounds::new(Arc::clone(&reconciler), Seen { api: api.clone(), woken: Arc::clone(&woken) });
+        let background: [Task<()>; 1] = [Box::pin(rounds.go())];
         let mut tasks = Executor::new();
         for task in background {
             tasks.spawn(Box::pin(async move {
@@ -158,13 +182,14 @@ impl Run {
                 End::Background
             }));
         }
-        Self { cloud, reconciler, tasks, in_flight: BTreeSet::new() }
+        Self { cloud, reconciler, tasks, in_flight: BTreeSet::new(), woken }
     }
 }
 
 /// The scheduler: what a controller does.
 #[derive(Debug)]
 pub struct Operator {
+    api: Api,
     cloud: Cloud,
     hand: Hand,
     pub settings: Settings,
@@ -182,9 +207,10 @@ pub struct Operator {
 }
 
 impl Operator {
-    pub fn new(cloud: Cloud, hand: Hand, settings: Settings) -> Self {
-        let run = Run::start(&cloud, &hand, &settings);
+    pub fn new(api: Api, cloud: Cloud, hand: Hand, settings: Settings) -> Self {
+        let run = Run::start(&api, &cloud, &hand, &settings);
         Self {
+            api,
             cloud,
             hand,
             settings,
@@ -207,7 +233,7 @@ impl Operator {
         }
         self.due.values_mut().for_each(|due| *due = now);
         self.failures.clear();
-        let run = Run::start(&self.cloud, &self.hand, &self.settings);
+        let run = Run::start(&self.api, &self.cloud, &self.hand, &self.settings);
         let killed = std::mem::replace(&mut self.run, run);
         if killed.cloud.haunts() {
             self.ghosts.push(killed);
@@ -253,6 +279,8 @@ impl Operator {
                 self.settle(api, name, began, &answer);
             }
         }
+        let woken = std::mem::take(&mut *self.run.woken.lock().expect("no panic while it is held"));
+        woken.iter().for_each(|name| self.wake(name));
         if self.run.cloud.is_dead() {
             self.deaths += 1;
             self.restart();

@@ -88,7 +88,7 @@ impl Simulation {
             filters: Filters::default(),
         };
         let api = Api::default();
-        let operator = Operator::new(cloud.clone(), hand.clone(), settings);
+        let operator = Operator::new(api.clone(), cloud.clone(), hand.clone(), settings);
         Self { hand, cloud, api, operator }
     }
 
