@@ -76,7 +76,9 @@ pub fn freshness(subject: &Subject<'_>, now: Timestamp) -> Freshness {
     let zones = now - SETTLED_DNS;
     let Some(since) = waiting_since(subject.status) else { return Freshness { identity, listed, zones, records } };
     let identity = last_poll(since, now).unwrap_or(identity.min(since));
-    let records = if is_at_first_verification(subject.status) { now - UNDER_VERIFICATION } else { records };
+    if is_at_first_verification(subject.status) {
+        return Freshness { identity, listed, zones: now - UNDER_VERIFICATION, records: now - UNDER_VERIFICATION };
+    }
     Freshness { identity, listed, zones, records }
 }
 

@@ -20,7 +20,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::api::SesDomain;
 use crate::cloud::{CloudError, ErrorKind, Region};
 use crate::dns::view::ZoneView;
-use crate::dns::{DnsProvider, ZoneId};
+use crate::dns::zones::zone_for;
+use crate::dns::{DnsProvider, HostedZone, ZoneId};
 use crate::domain_name::DomainName;
 use crate::quota::{Caller, Class};
 use crate::reconcile::{Reconciler, ledger, rest};
@@ -78,7 +79,7 @@ impl<S: IdentityService, D: DnsProvider, W: Watched> Rounds<S, D, W> {
 
     /// One round: the Regions' lists, and the zones whose time came since the last one. Gives the time of the next one.
     async fn round(&mut self, last: Timestamp, now: Timestamp) -> Timestamp {
-        let (regions, zones) = self.places();
+        let (regions, zones) = self.places(now);
         for region in regions {
             self.identities(&region, now).await;
         }
@@ -95,15 +96,15 @@ impl<S: IdentityService, D: DnsProvider, W: Watched> Rounds<S, D, W> {
         next.max(now + TICK)
     }
 
-    /// The Regions of all identities, and the zones of all records.
-    fn places(&self) -> (BTreeSet<Region>, BTreeSet<ZoneId>) {
+    /// The Regions and the zones of domains at rest: the others are looked at by themselves.
+    fn places(&self, now: Timestamp) -> (BTreeSet<Region>, BTreeSet<ZoneId>) {
         let (mut regions, mut zones) = (BTreeSet::new(), BTreeSet::new());
         self.watched.each(&mut |domain| {
             let Some(status) = domain.status.as_ref().filter(|_| is_looked_after(domain)) else { return };
-            if status.identity.is_some() {
+            if rest::at_rest(domain, now) {
                 regions.extend(status.region.as_ref().map(Region::new));
+                zones.extend(status.records.iter().map(|entry| ZoneId(entry.hosted_zone_id.clone())));
             }
-            zones.extend(status.records.iter().map(|entry| ZoneId(entry.hosted_zone_id.clone())));
         });
         (regions, zones)
     }
@@ -136,48 +137,51 @@ impl<S: IdentityService, D: DnsProvider, W: Watched> Rounds<S, D, W> {
         let mut asked = Vec::new();
         self.watched.each(&mut |domain| asked.extend(names_in(domain, zone)));
         let dns = &self.reconciler.dns;
-        let read = match dns.hosted_zones(now - ZONE_ROUND).await {
-            Ok((zones, _)) => {
-                let listed = zones.iter().find(|listed| listed.id == *zone);
-                let name = listed.map(|listed| listed.name.clone());
-                let size = listed.map_or(0, |listed| listed.record_sets);
-                dns.reread(zone, size, &asked).await.map(|view| (view, name))
-            }
-            Err(error) => Err(error),
+        let zones = match dns.hosted_zones(now - ZONE_ROUND).await {
+            Ok((zones, _)) => zones,
+            Err(error) => return self.missed(zone, &error),
         };
-        let (view, name) = match read {
-            Ok((view, Some(name))) => (view, name),
+        let listed = zones.iter().find(|listed| listed.id == *zone);
+        let name = listed.map_or_else(|| DomainName::new(""), |listed| listed.name.clone());
+        let view = match dns.reread(zone, listed.map_or(0, |listed| listed.record_sets), &asked).await {
+            Ok(view) => view,
             // It is gone, or may not be read any more: each of its domains has to say so.
-            Ok((_, None)) => (ZoneView::default(), DomainName::new("")),
-            Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Denied) => {
-                (ZoneView::default(), DomainName::new(""))
-            }
+            Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Denied) => ZoneView::default(),
             Err(error) => return self.missed(zone, &error),
         };
         self.missed.remove(zone);
-        let mut woken = Vec::new();
+        let (mut woken, mut all_rest) = (Vec::new(), true);
         self.watched.each(&mut |domain| {
             let Some((root, names)) = names_in(domain, zone) else { return };
+            let rests = rest::at_rest(domain, now);
+            all_rest &= rests;
             let around = view.answer(&root, &names, Timestamp::MIN);
             let differs = around.is_none_or(|(around, _)| {
-                domain
-                    .status
-                    .as_ref()
-                    .is_some_and(|status| compare::records_differ(status, &root, zone, &name, &around))
+                let status = domain.status.as_ref();
+                status.is_some_and(|status| compare::records_differ(status, &root, zone, &name, &around))
             });
             let uid = domain.metadata.uid.as_deref().unwrap_or_default();
-            let is_due = rest::at_rest(domain, now) && rest::daily(uid, now) <= now + ZONE_ROUND;
-            if differs {
+            if differs || self.has_moved(domain, zone, &zones) {
                 woken.push(Woken::new(domain, Class::Repair));
-            } else if is_due {
+            } else if rests && rest::daily(uid, now) <= now + ZONE_ROUND {
                 woken.push(Woken::new(domain, Class::Sweep));
             }
         });
-        if woken.is_empty() {
-            // Whoever is woken shares what was read; else it has served.
+        if woken.is_empty() && all_rest {
+            // Whoever is awake shares what was read; else it has served.
             dns.release(zone).await;
         }
         self.wake(woken);
+    }
+
+    /// Whether a record of this zone belongs into another one by now.
+    fn has_moved(&self, domain: &SesDomain, zone: &ZoneId, zones: &[HostedZone]) -> bool {
+        let preferred = domain.spec.hosted_zone_id().map(|id| ZoneId(id.to_owned()));
+        let filter = &self.reconciler.settings.filters.zones;
+        names_in(domain, zone)
+            .into_iter()
+            .flat_map(|(_, names)| names)
+            .any(|name| zone_for(&name, zones, preferred.as_ref(), filter).map_or(true, |found| found.id != *zone))
     }
 
     /// What differs is read anew.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use ses_operator::api::spec::SesDomainSpec;
-use ses_operator::api::{SesDomain, SesDomainStatus};
+use ses_operator::api::{FINALIZER, SesDomain, SesDomainStatus};
 use ses_operator::clock::simulated::Hand;
 use ses_operator::cloud::Region;
 use ses_operator::domain_name::DomainName;
@@ -130,6 +130,8 @@ impl Simulation {
             let mut resource = SesDomain::new(name, spec);
             resource.metadata.namespace = Some("mail".to_owned());
             resource.metadata.generation = Some(1);
+            resource.metadata.uid = Some(name.to_owned());
+            resource.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
             self.api.kept().resources.push(resource);
         }
         self.operator.wake(name);

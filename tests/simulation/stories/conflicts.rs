@@ -35,7 +35,7 @@ fn a_foreign_record_is_left_reported_and_given_way_to_until_it_goes() {
         simulation.no_harm();
         simulation.state().guard.protected.clear();
         simulation.tamper(name, record_type, &[]);
-        simulation.pass(minutes(4));
+        simulation.pass(minutes(34));
         assert_eq!(simulation.condition("Stalled"), "", "{case}");
         simulation.until_ready();
         simulation.pass(hours(2));
