@@ -40,10 +40,18 @@ class PublicDns:
         """Another zone; deleted ones stay, for the history."""
         self._zones.setdefault(zone.name, []).append(zone)
 
-    def changes(self, names: list, after: float, until: float) -> list:
-        """The times in (after, until] at which the answers for any of the names may have changed."""
-        zones = {zone.id: zone for name in names for zone in self._on_the_way(name) if not zone.private}
-        times = {time for zone in zones.values() for time in zone.public_changes(after)}
+    def changes(self, names: list, since: float, until: float) -> list:
+        """The times, both ends included, at which the answers for any of the names may have changed."""
+        times, known, ahead = set(), set(), list(names)
+        while ahead:
+            name = ahead.pop()
+            if name in known:
+                continue
+            known.add(name)
+            for zone in self._on_the_way(name):
+                if not zone.private:
+                    times.update(zone.public_changes(name, since))
+                    ahead.extend(zone.targets(name))
         return sorted(time for time in times if time <= until)
 
     def resolve(self, name: str, type_: str, at: float) -> Answer:
