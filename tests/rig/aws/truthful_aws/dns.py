@@ -35,15 +35,21 @@ class PublicDns:
 
     def __init__(self) -> None:
         self._zones: dict = {}  # name -> zones, oldest first
+        self._latest = 0.0  # when the public sees the last change of all
 
     def add(self, zone: Zone) -> None:
         """Another zone; deleted ones stay, for the history."""
         self._zones.setdefault(zone.name, []).append(zone)
+        self.changed(zone.public)
+
+    def changed(self, public: float) -> None:
+        """Whatever changes in a zone is told here too: while nothing does, nobody has to be asked name by name."""
+        self._latest = max(self._latest, public)
 
     def changes(self, names: list, since: float, until: float) -> list:
         """The times, both ends included, at which the answers for any of the names may have changed."""
         times, known, ahead = set(), set(), list(names)
-        while ahead:
+        while ahead and since <= self._latest:
             name = ahead.pop()
             if name in known:
                 continue

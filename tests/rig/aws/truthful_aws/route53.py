@@ -147,6 +147,7 @@ class Route53:
         public = publish(now + self.account.settings.delay("insync", *about))
         change_id = "C" + _random(20)
         self.account.changes[change_id] = (now, public)
+        self.account.dns.changed(public)
         return {**change_element(change_id, now, public, now), "Status": "PENDING"}, public
 
     def _zone(self, params: dict) -> Zone:
