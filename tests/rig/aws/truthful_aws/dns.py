@@ -42,6 +42,10 @@ class PublicDns:
         self._zones.setdefault(zone.name, []).append(zone)
         self.changed(zone.public)
 
+    def zones_of(self, name: str) -> list:
+        """The zones of a name, oldest first, deleted ones too."""
+        return self._zones.get(name, [])
+
     def changed(self, public: float) -> None:
         """Whatever changes in a zone is told here too: while nothing does, nobody has to be asked name by name."""
         self._latest = max(self._latest, public)

@@ -9,7 +9,8 @@ from .zones import RecordSet, Zone
 
 
 def import_state(account, wanted: dict) -> dict:
-    """Puts zones and identities into the account, `age` seconds ago; answers the zones' IDs by their names.
+    """Puts zones and identities into the account, `age` seconds ago; answers the zones' IDs by their names. Records of a
+    zone that is there already join it.
 
     Nothing is declared verified: that follows, as ever, from what the zones have served since then.
     """
@@ -22,11 +23,14 @@ def import_state(account, wanted: dict) -> dict:
 
 
 def _zone(account, told: dict, then: float) -> Zone:
-    zone_id = new_zone_id()
-    zone = Zone(zone_id, canonical(told["name"]), False, "", f"import {zone_id}", then, then)
-    account.add_zone(zone)
+    name = canonical(told["name"])
+    zone = next((zone for zone in account.dns.zones_of(name) if zone.deleted is None and not zone.private), None)
+    if zone is None:
+        zone_id = new_zone_id()
+        zone = Zone(zone_id, name, False, "", f"import {zone_id}", then, then)
+        account.add_zone(zone)
     records = [_record(record) for record in told.get("records") or []]
-    zone.write({record.key: record for record in records}, then, then)
+    account.dns.changed(zone.write({record.key: record for record in records}, then, then))
     return zone
 
 
