@@ -115,6 +115,7 @@ fn every_link_leads_to_a_file() -> Result<()> {
         "docs/conditions.md",
         "docs/installing.md",
         "docs/operations.md",
+        "docs/plan.md",
         "docs/sesdomain.md",
     ] {
         let text = render::read(page)?;
