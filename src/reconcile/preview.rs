@@ -17,6 +17,7 @@ use super::subject::Subject;
 use crate::api::SesDomainSpec;
 use crate::cloud::CloudError;
 use crate::domain_name::DomainName;
+use crate::ses::IdentityKey;
 
 pub mod difference;
 mod play;
@@ -27,6 +28,8 @@ use difference::Difference;
 /// What a reconcile would do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preview {
+    /// The identity that it is about.
+    pub identity: IdentityKey,
     /// What would be done at once.
     pub now: Step,
     /// What would follow by itself, each step after its wait.
@@ -86,16 +89,16 @@ pub enum Await {
 
 /// What a reconcile would do about what was found. `plan` is what the reconcile decided, where it did not even look.
 pub fn preview(subject: &Subject<'_>, observed: &Observed, plan: &Plan, now: Timestamp) -> Preview {
-    let suspended = subject.spec.suspend;
+    let (identity, suspended) = (subject.key(), subject.spec.suspend);
     let failure = observed.failure().cloned();
     if !observed.looked {
         let refused = Step { problems: plan.problems.clone(), ..Step::default() };
-        return Preview { now: refused, later: Vec::new(), suspended, failure };
+        return Preview { identity, now: refused, later: Vec::new(), suspended, failure };
     }
     // As if it were resumed: what is held back is what is asked for.
     let spec = SesDomainSpec { suspend: false, ..subject.spec.clone() };
     let (now, later) = play::play(&Subject { spec: &spec, ..subject.clone() }, observed, now);
-    Preview { now, later, suspended, failure }
+    Preview { identity, now, later, suspended, failure }
 }
 
 #[cfg(test)]

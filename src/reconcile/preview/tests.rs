@@ -342,6 +342,7 @@ fn the_status_holds_bounded_lines() {
     assert_eq!(held.last().map(|line| line.0.clone()), told(&preview).last().cloned(), "the summary stays");
 
     let many = Preview {
+        identity: preview.identity.clone(),
         now: Step { notes: (0..100).map(|n| format!("note {n}")).collect(), ..Step::default() },
         later: Vec::new(),
         suspended: true,
