@@ -19,7 +19,7 @@
 //! | [`leadership`] | who may write, and the Lease that decides it | `kubernetes` |
 //! | [`controller`] | watch, finalizer, status patch, when to look again | `reconcile` |
 //! | [`telemetry`] | logs, metrics, probes | `api` |
-//! | [`cli`], [`mod@run`], [`start_error`], [`kubernetes`] | arguments → clients → controller | all |
+//! | [`cli`], [`mod@run`], [`start_error`], [`kubernetes`] | arguments → clients → controller, or a plan | all |
 
 #[cfg(all(feature = "simulated-time", not(debug_assertions)))]
 compile_error!(

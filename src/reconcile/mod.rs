@@ -12,6 +12,7 @@
 //! | [`desired`], [`verdict`], [`ledger`], [`claims`], [`plan`] | 2: decide |
 //! | [`apply`] | 3: change |
 //! | [`report`] | 4: tell |
+//! | [`preview`] | what would be done, told beforehand |
 
 use std::future::Future;
 
@@ -33,6 +34,7 @@ pub mod desired;
 pub mod ledger;
 pub mod observe;
 pub mod plan;
+pub mod preview;
 pub mod report;
 pub mod rest;
 pub mod schedule;
@@ -41,6 +43,7 @@ pub mod verdict;
 
 use observe::Observed;
 use plan::Plan;
+use preview::Preview;
 use report::{Event, Next, Report};
 use subject::{Settings, Subject};
 
@@ -132,6 +135,15 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
             return Ok(Outcome { next, failure, gone, status });
         }
         unreachable!("the loop returns")
+    }
+
+    /// What a reconcile would do. Nothing is written, neither to AWS nor to the API server.
+    pub async fn preview(&self, resource: &SesDomain, holder: Option<String>) -> Preview {
+        let status = resource.status.clone().unwrap_or_default();
+        let now = self.now();
+        let subject = self.subject(resource, &status, holder);
+        let (observed, plan) = self.decide(&subject, now).await;
+        preview::preview(&subject, &observed, &plan, now)
     }
 
     /// Forgets what was read of a resource's identity.

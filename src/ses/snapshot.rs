@@ -189,7 +189,7 @@ impl<S: IdentityService> Identities<S> {
 }
 
 /// Folds a change into what is known; false where its outcome can't be known without reading.
-fn fold(identity: &mut Identity, change: &IdentityChange) -> bool {
+pub(crate) fn fold(identity: &mut Identity, change: &IdentityChange) -> bool {
     match change {
         IdentityChange::MailFrom(None) => identity.mail_from = None,
         IdentityChange::MailFrom(Some((domain, behavior))) => {

@@ -42,6 +42,19 @@ fn every_flag() -> Result<()> {
 }
 
 #[test]
+fn every_flag_of_a_plan() -> Result<()> {
+    let page = render::read("docs/plan.md")?;
+    let command = Cli::command();
+    let plan = command.find_subcommand("plan").context("a command plan")?;
+    let flags: Vec<&str> = plan.get_arguments().filter_map(clap::Arg::get_long).collect();
+    assert!(flags.len() > 6, "{flags:?}");
+    for flag in flags {
+        assert!(page.contains(&format!("`--{flag}`")), "docs/plan.md says nothing of --{flag}");
+    }
+    Ok(())
+}
+
+#[test]
 fn every_metric() -> Result<()> {
     let page = render::read("docs/operations.md")?;
     // A family without series is not rendered.
@@ -115,6 +128,7 @@ fn every_link_leads_to_a_file() -> Result<()> {
         "docs/conditions.md",
         "docs/installing.md",
         "docs/operations.md",
+        "docs/plan.md",
         "docs/sesdomain.md",
     ] {
         let text = render::read(page)?;

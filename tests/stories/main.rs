@@ -11,6 +11,7 @@
 //! | [`drift`] | what others change behind our back |
 //! | [`zones`] | where the records go |
 //! | [`ownership`] | what is ours, and who says so |
+//! | [`plan`] | what would be done, told beforehand |
 //! | [`restarts`] | the operator is killed, restarted, and told another Region |
 //! | [`bad_input`] | what users may ask for, to the edges of it |
 //! | [`faults`] | AWS denies, throttles, breaks and hangs |
@@ -28,6 +29,7 @@ mod drift;
 mod faults;
 mod first_light;
 mod ownership;
+mod plan;
 mod process;
 mod refusals;
 mod restarts;

@@ -9,6 +9,7 @@ mod dmarc;
 mod drift;
 mod mail_from;
 mod ownership;
+mod plan;
 mod restarts;
 mod trouble;
 mod verification;
