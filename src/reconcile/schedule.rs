@@ -24,10 +24,11 @@ const UNDER_VERIFICATION: SignedDuration = SignedDuration::from_hours(12);
 const STALLED: SignedDuration = SignedDuration::from_mins(2);
 /// Looks at a domain that waits for a person are never further apart than this.
 const LONGEST_STALLED: SignedDuration = SignedDuration::from_mins(30);
-/// How old an answer may be when a person is asked to act on it, or an identity is changed. Less than [`STALLED`].
+/// How old an answer may be when a person is asked to act on it, or something is deleted. Less than [`STALLED`].
 const FRESH_ENOUGH: SignedDuration = SignedDuration::from_secs(90);
-/// How old records may be when others are written: what we wrote is folded in, and compare-and-swap catches the rest.
-const FRESH_ENOUGH_TO_SWAP: SignedDuration = SignedDuration::from_mins(10);
+/// How old an answer may be that something is written over: what we wrote is folded in, and compare-and-swap catches the
+/// rest of the records.
+const FRESH_ENOUGH_TO_WRITE: SignedDuration = SignedDuration::from_mins(10);
 /// The first look after a verification began; each later one doubles the time since then.
 const FIRST_POLL: SignedDuration = SignedDuration::from_secs(60);
 /// Looks are never further apart than this.
@@ -62,12 +63,12 @@ pub fn freshness(subject: &Subject<'_>, now: Timestamp) -> Freshness {
         return Freshness { identity: now, listed: now, zones: now, records: now };
     }
     let listed = now - LISTED;
-    let (recent, swap) = (now - FRESH_ENOUGH, now - FRESH_ENOUGH_TO_SWAP);
+    let (recent, older) = (now - FRESH_ENOUGH, now - FRESH_ENOUGH_TO_WRITE);
     if subject.deleting || stalled_since(subject.status).is_some() {
-        return Freshness { identity: recent, listed, zones: swap, records: recent };
+        return Freshness { identity: recent, listed, zones: older, records: recent };
     }
     if subject.is_new_generation() {
-        return Freshness { identity: recent, listed, zones: swap, records: swap };
+        return Freshness { identity: recent, listed, zones: older, records: older };
     }
     let (identity, records) = match next_after_repair(subject.status, now) {
         Some(_) => (now - (AFTER_REPAIR - SLACK * 60), now - (AFTER_REPAIR - SLACK * 60)),
@@ -85,15 +86,17 @@ pub fn freshness(subject: &Subject<'_>, now: Timestamp) -> Freshness {
 /// How old the answers may be that a plan was made on: what is asked of a person is true now, and what is written is
 /// written over what was read lately.
 pub fn fresh_enough(plan: &Plan, freshness: Freshness, now: Timestamp) -> Freshness {
-    let recent = now - FRESH_ENOUGH;
+    let asks = !plan.problems.is_empty();
+    let recent = now - if asks { FRESH_ENOUGH } else { FRESH_ENOUGH_TO_WRITE };
     let mut needed = freshness;
     if plan.rests_on_identity() {
         needed.identity = needed.identity.max(recent);
     }
-    if !plan.problems.is_empty() {
-        (needed.zones, needed.records) = (needed.zones.max(recent), needed.records.max(recent));
-    } else if plan.rests_on_records() {
-        needed.records = needed.records.max(now - FRESH_ENOUGH_TO_SWAP);
+    if plan.rests_on_records() {
+        needed.records = needed.records.max(recent);
+    }
+    if asks {
+        needed.zones = needed.zones.max(recent);
     }
     needed
 }

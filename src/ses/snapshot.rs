@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 
 use super::listing::{Listed, Listing};
+use super::ownership;
 use super::{Identity, IdentityChange, IdentityKey, IdentityService, MailFrom, NewIdentity, VerificationStatus};
 use crate::clock::Clock;
 use crate::cloud::{CloudError, Region};
@@ -204,6 +205,8 @@ pub(crate) fn fold(identity: &mut Identity, change: &IdentityChange) -> bool {
         IdentityChange::Signing(enabled) => identity.dkim.signing_enabled = *enabled,
         IdentityChange::FeedbackForwarding(enabled) => identity.feedback_forwarding = *enabled,
         IdentityChange::ConfigurationSet(name) => identity.configuration_set.clone_from(name),
+        // Somebody else may claim it at the same time: whoever reads another's name there yields.
+        IdentityChange::Tag(tags) if tags.contains_key(ownership::CLUSTER) => return false,
         IdentityChange::Tag(tags) => identity.tags.extend(tags.clone()),
         IdentityChange::Untag(keys) => identity.tags.retain(|key, _| !keys.contains(key)),
     }
