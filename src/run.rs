@@ -11,6 +11,8 @@ use crate::aws::Aws;
 use crate::cli::RunOptions;
 use crate::clock::Clock;
 use crate::cloud::Region;
+use crate::controller::queue::Queue;
+use crate::controller::store::Store;
 use crate::controller::{self, Controller};
 use crate::dns::route53::Route53;
 use crate::dns::snapshot::Dns;
@@ -77,17 +79,21 @@ async fn start(options: &RunOptions, stopped: tokio::sync::watch::Receiver<bool>
     let settings = settings(options, &client, account, aws.region().clone()).await?;
     tracing::info!(account = settings.account, region = %settings.default_region, cluster = settings.cluster_id, "connected");
 
-    let (domain_store, writer) = kube::runtime::reflector::store();
+    let (store, queue) = (Store::default(), Queue::default());
     let listener = server::bind(options.bind_address).await?;
-    let serving = tokio::spawn(server::serve(listener, Arc::clone(&metrics), domain_store.clone()));
-    let reconciler = Reconciler {
+    let state = {
+        let (store, queue) = (store.clone(), queue.clone());
+        move || (store.census(), queue.load())
+    };
+    let serving = tokio::spawn(server::serve(listener, Arc::clone(&metrics), state));
+    let reconciler = Arc::new(Reconciler {
         identities: Identities::new(SesV2::new(&aws, &settings.account), clock.clone()),
         dns: Dns::new(Route53::new(&aws), clock.clone()),
         clock: clock.clone(),
         settings,
-    };
-    let controller = Controller { client: client.clone(), domains, reconciler, metrics, clock };
-    let work = controller::run(controller, domain_store, writer, is_told(stopped.clone()));
+    });
+    let controller = Controller { client: client.clone(), domains, reconciler, store, queue, metrics, clock };
+    let work = controller::run(controller, is_told(stopped.clone()));
     let outcome = if options.leader_elect {
         let name = LeaseName::find(&client, options.lease_namespace.clone());
         Lease::new(client, name, permit).lead(work, is_told(stopped)).await

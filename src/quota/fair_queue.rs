@@ -68,11 +68,19 @@ impl<T> FairQueue<T> {
 
     /// The thing whose turn it is.
     pub fn pop(&mut self) -> Option<T> {
-        let waiting = self.lanes.iter_mut().filter(|(_, lane)| !lane.turns.is_empty());
-        let (class, lane) = waiting.min_by_key(|(class, lane)| (lane.spent, **class))?;
+        self.pop_for(|_| true)
+    }
+
+    /// The thing whose turn it is among those of the namespaces that may have one.
+    pub fn pop_for(&mut self, may: impl Fn(&str) -> bool) -> Option<T> {
+        let waiting = self.lanes.iter_mut().filter_map(|(class, lane)| {
+            let place = lane.turns.iter().position(|namespace| may(namespace))?;
+            Some((*class, lane, place))
+        });
+        let (class, lane, place) = waiting.min_by_key(|(class, lane, _)| (lane.spent, *class))?;
         self.served = lane.spent;
-        lane.spent += cost(*class);
-        let namespace = lane.turns.pop_front()?;
+        lane.spent += cost(class);
+        let namespace = lane.turns.remove(place)?;
         let line = lane.namespaces.get_mut(&namespace)?;
         let thing = line.pop_front();
         if line.is_empty() {
@@ -124,6 +132,18 @@ mod tests {
         queue.push(&caller(Class::Changed, "one"), 5000);
         let place = order(&mut queue).iter().position(|thing| *thing == 5000);
         assert_eq!(place, Some(1));
+    }
+
+    #[test]
+    fn a_namespace_that_may_not_have_a_turn_keeps_its_place() {
+        let mut queue = FairQueue::default();
+        for (class, namespace) in [(Class::Changed, "a"), (Class::Changed, "b"), (Class::Sweep, "c")] {
+            queue.push(&caller(class, namespace), namespace);
+        }
+        assert_eq!(queue.pop_for(|namespace| namespace == "b"), Some("b"));
+        assert_eq!(queue.pop_for(|namespace| namespace == "b"), None);
+        assert_eq!(queue.pop_for(|namespace| namespace == "c"), Some("c"));
+        assert_eq!(queue.pop(), Some("a"));
     }
 
     #[test]

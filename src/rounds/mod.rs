@@ -45,6 +45,11 @@ pub trait Watched: Send + Sync {
     /// Shows every SesDomain.
     fn each(&self, look: &mut dyn FnMut(&SesDomain));
 
+    /// Shows every SesDomain that has records in this zone, and maybe others.
+    fn each_in_zone(&self, _zone: &ZoneId, look: &mut dyn FnMut(&SesDomain)) {
+        self.each(look);
+    }
+
     /// Has a SesDomain reconciled.
     fn wake(&self, namespace: &str, name: &str, class: Class);
 }
@@ -135,7 +140,7 @@ impl<S: IdentityService, D: DnsProvider, W: Watched> Rounds<S, D, W> {
     /// the hour are looked at now, since their zone was just read.
     async fn zone(&mut self, zone: &ZoneId, now: Timestamp) {
         let mut asked = Vec::new();
-        self.watched.each(&mut |domain| asked.extend(names_in(domain, zone)));
+        self.watched.each_in_zone(zone, &mut |domain| asked.extend(names_in(domain, zone)));
         let dns = &self.reconciler.dns;
         let zones = match dns.hosted_zones(now - ZONE_ROUND).await {
             Ok((zones, _)) => zones,
@@ -151,7 +156,7 @@ impl<S: IdentityService, D: DnsProvider, W: Watched> Rounds<S, D, W> {
         };
         self.missed.remove(zone);
         let (mut woken, mut all_rest) = (Vec::new(), true);
-        self.watched.each(&mut |domain| {
+        self.watched.each_in_zone(zone, &mut |domain| {
             let Some((root, names)) = names_in(domain, zone) else { return };
             let rests = rest::at_rest(domain, now);
             all_rest &= rests;

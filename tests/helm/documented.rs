@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::CommandFactory;
-use serde_json::{Value, json};
-use ses_operator::api::SesDomain;
+use serde_json::Value;
 use ses_operator::api::crd::custom_resource_definition;
 use ses_operator::cli::Cli;
 use ses_operator::clock::Clock;
+use ses_operator::controller::queue::Queue;
 use ses_operator::quota::Class;
 use ses_operator::quota::limiters::{Limiters, Rates};
-use ses_operator::telemetry::metrics::Metrics;
+use ses_operator::telemetry::metrics::{Census, Metrics};
 
 use crate::render;
 
@@ -63,20 +63,13 @@ fn every_metric() -> Result<()> {
     metrics.waited(Class::Sweep, Duration::ZERO);
     metrics.aws_call("ses", "GetEmailIdentity", "ok", Duration::ZERO);
     metrics.reconcile("ok", Duration::ZERO);
-    let unmet = json!([{
-        "type": "Ready", "status": "False", "reason": "Throttled", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"
-    }]);
-    let domain: SesDomain = serde_json::from_value(json!({
-        "apiVersion": "ses-operator.dev/v1alpha1",
-        "kind": "SesDomain",
-        "metadata": {"name": "example-com"},
-        "spec": {"domain": "example.com"},
-        "status": {"conditions": unmet}
-    }))?;
-    let metrics = metrics.render(std::iter::once(&domain));
+    let mut census = Census::default();
+    census.count("Ready", "False", 1);
+    census.unmet("mail", "example-com", "Ready", "False", "Throttled");
+    let metrics = metrics.render(census, &Queue::default().load());
     let types: Vec<(&str, &str)> =
         metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
-    assert_eq!(types.len(), 9, "{metrics}");
+    assert_eq!(types.len(), 11, "{metrics}");
     for (name, kind) in types {
         let suffix = match kind {
             "counter" => "_total",
