@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -37,42 +38,49 @@ impl Calls {
     }
 
     /// A call that changes nothing.
-    pub(crate) async fn read<T, E>(
+    pub(crate) fn read<T, E>(
         &self,
         operation: &'static str,
         object: &str,
         call: impl Future<Output = Result<T, SdkError<E>>>,
-    ) -> Result<T, CloudError>
+    ) -> impl Future<Output = Result<T, CloudError>>
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
-        let limiter = self.wait_for_turn(operation).await;
-        self.send(operation, object, limiter.as_deref(), call).await
+        // Kilobytes, which would else be part of every future around this one, and several times.
+        let call = Box::pin(call);
+        async move {
+            let limiter = self.wait_for_turn(operation).await;
+            self.send(operation, object, limiter.as_deref(), call).await
+        }
     }
 
     /// A call that changes something: it is sent only while the permit outlasts its timeout.
-    pub(crate) async fn write<T, E>(
+    pub(crate) fn write<T, E>(
         &self,
         operation: &'static str,
         object: &str,
         call: impl Future<Output = Result<T, SdkError<E>>>,
-    ) -> Result<T, CloudError>
+    ) -> impl Future<Output = Result<T, CloudError>>
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
-        let limiter = self.wait_for_turn(operation).await;
-        // After the wait, which may have outlasted the lease. A future does nothing before it is awaited.
-        if self.permit.lasts_for(CALL_TIMEOUT) {
-            return self.send(operation, object, limiter.as_deref(), call).await;
+        let call = Box::pin(call);
+        async move {
+            let limiter = self.wait_for_turn(operation).await;
+            // After the wait, which may have outlasted the lease. A future does nothing before it is awaited.
+            if self.permit.lasts_for(CALL_TIMEOUT) {
+                return self.send(operation, object, limiter.as_deref(), call).await;
+            }
+            let error = CloudError {
+                kind: ErrorKind::NotLeading,
+                operation,
+                object: object.to_owned(),
+                message: "not sent: this replica does not hold the lease for long enough".to_owned(),
+            };
+            self.note(operation, object, Some(&error), Duration::ZERO);
+            Err(error)
         }
-        let error = CloudError {
-            kind: ErrorKind::NotLeading,
-            operation,
-            object: object.to_owned(),
-            message: "not sent: this replica does not hold the lease for long enough".to_owned(),
-        };
-        self.note(operation, object, Some(&error), Duration::ZERO);
-        Err(error)
     }
 
     /// Returns when the quota that the operation spends from has a turn for the caller.
@@ -94,7 +102,7 @@ impl Calls {
         operation: &'static str,
         object: &str,
         limiter: Option<&Limiter>,
-        call: impl Future<Output = Result<T, SdkError<E>>>,
+        call: Pin<Box<impl Future<Output = Result<T, SdkError<E>>>>>,
     ) -> Result<T, CloudError>
     where
         E: ProvideErrorMetadata + Error + 'static,

@@ -61,7 +61,7 @@ impl Caller {
     /// Does work on this caller's behalf: every call in it waits in the caller's place of the queue.
     ///
     /// It goes with the work as a span of the log does, so that no trait of a service has to carry it.
-    pub async fn scope<F: Future>(self, work: F) -> F::Output {
-        CALLER.scope(self, work).await
+    pub fn scope<F: Future>(self, work: F) -> impl Future<Output = F::Output> {
+        CALLER.scope(self, work)
     }
 }

@@ -119,7 +119,9 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
             // A write goes before the looks that wait, whatever led to it.
             let caller = Caller::current();
             let caller = Caller { class: caller.class.min(Class::Repair), ..caller };
-            let applied = caller.scope(apply::apply(&subject, &plan.changes, &self.identities, &self.dns)).await;
+            // Boxed, here and below: whoever waits for AWS holds little, and there are many.
+            let changing = Box::pin(apply::apply(&subject, &plan.changes, &self.identities, &self.dns));
+            let applied = caller.scope(changing).await;
             let Report { status: after, events, next, failure, gone } =
                 report::report(&subject, &observed, &plan, &applied, now);
             for event in &events {
@@ -160,7 +162,7 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
             return (Observed::nothing(now), Plan { ledger, ..refused });
         }
         let freshness = schedule::freshness(subject, now);
-        let observed = observe::observe(subject, &self.identities, &self.dns, freshness, now).await;
+        let observed = Box::pin(observe::observe(subject, &self.identities, &self.dns, freshness, now)).await;
         let plan = plan::plan(subject, &observed, now);
         let needed = schedule::fresh_enough(&plan, freshness, now);
         let is_stale = observed.identity_read_at < needed.identity
@@ -170,7 +172,7 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
             return (observed, plan);
         }
         let freshness = needed;
-        let observed = observe::observe(subject, &self.identities, &self.dns, freshness, now).await;
+        let observed = Box::pin(observe::observe(subject, &self.identities, &self.dns, freshness, now)).await;
         let plan = plan::plan(subject, &observed, now);
         (observed, plan)
     }
