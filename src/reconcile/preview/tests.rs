@@ -342,6 +342,20 @@ fn what_is_refused_is_told_without_a_look() {
 }
 
 #[test]
+fn an_adoption_is_told_with_the_records_that_follow_it() {
+    let spec = json!({"mailFromSubdomain": "mail", "adoptionPolicy": "Adopt"});
+    let told = told(&preview_of(spec, json!({}), Found::verified(json!({"team": "mail"}))));
+    for line in [
+        "    tag ses-operator.dev/adopted: \"true\"",
+        "+ MX mail.example.com (TTL 300, zone Z1): 10 feedback-smtp.eu-west-1.amazonses.com",
+        "Plan: 1 identity to change, 2 records to create, 0 to change, 0 to delete",
+    ] {
+        assert!(told.contains(&line.to_owned()), "{line}: {told:#?}");
+    }
+    assert!(!told.iter().any(|line| line.contains("team")), "what is found stays: {told:#?}");
+}
+
+#[test]
 fn the_status_holds_bounded_lines() {
     let tags: BTreeMap<String, String> = (0..44).map(|n| (format!("key-{n:02}"), "v".repeat(256))).collect();
     let uris: Vec<String> = (0..10).map(|n| format!("mailto:{}{n}@example.com", "r".repeat(300))).collect();
