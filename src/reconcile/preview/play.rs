@@ -16,7 +16,7 @@ use crate::reconcile::subject::Subject;
 use crate::reconcile::verdict::Verdict;
 use crate::reconcile::{desired, report, schedule};
 use crate::ses::snapshot::fold;
-use crate::ses::{Dkim, Identity, NewIdentity, SigningOrigin, VerificationStatus};
+use crate::ses::{Dkim, Identity, IdentityChange, NewIdentity, SigningOrigin, VerificationStatus};
 
 /// A step that has not come to rest within so many passes is told as far as it goes.
 const MOST_PASSES: usize = 8;
@@ -106,10 +106,18 @@ impl Play<'_> {
                 }
             }
             Change::ChangeIdentity { change, .. } => {
-                if let Ok(Some(identity)) = &mut self.observed.identity
-                    && !fold(identity, change)
-                {
-                    identity.dkim.status = VerificationStatus::Pending;
+                let Ok(Some(identity)) = &mut self.observed.identity else { return };
+                match change {
+                    // Nobody else claims it meanwhile.
+                    IdentityChange::Tag(tags) => identity.tags.extend(tags.clone()),
+                    IdentityChange::DkimKey(_) => identity.dkim.status = VerificationStatus::Pending,
+                    IdentityChange::MailFrom(_)
+                    | IdentityChange::Signing(_)
+                    | IdentityChange::FeedbackForwarding(_)
+                    | IdentityChange::ConfigurationSet(_)
+                    | IdentityChange::Untag(_) => {
+                        fold(identity, change);
+                    }
                 }
             }
             Change::DeleteIdentity => self.observed.identity = Ok(None),

@@ -9,7 +9,7 @@ use crate::api::SesDomainStatus;
 use crate::api::status::{MOST_PLAN_LINES, PLAN_LINE_LENGTH};
 use crate::cloud::Region;
 use crate::dns::{HostedZone, RecordSet, RecordType, ZoneId};
-use crate::reconcile::plan::plan;
+use crate::reconcile::plan::{plan, refusal};
 use crate::reconcile::subject::{Filters, Settings};
 use crate::ses::ownership::Owner;
 use crate::ses::{Dkim, Identity, MailFrom, SigningOrigin, VerificationStatus};
@@ -79,7 +79,7 @@ fn preview_of(spec: Value, status: Value, found: Found) -> Preview {
         account: "123456789012".to_owned(),
         default_region: Region::new("eu-west-1"),
         cluster_id: "c1".to_owned(),
-        filters: Filters { excluded: vec![DomainName::new("excluded.example")], ..Filters::default() },
+        filters: Filters::default(),
     };
     let zone = HostedZone { id: ZoneId("Z1".to_owned()), name: DomainName::new("example.com"), record_sets: 1 };
     let observed = Observed {
@@ -99,7 +99,14 @@ fn preview_of(spec: Value, status: Value, found: Found) -> Preview {
         holder: None,
         settings: &settings,
     };
-    preview(&subject, &observed, &plan(&subject, &observed, now), now)
+    // As the reconcile does: what is refused is not looked at.
+    match refusal(&subject) {
+        Some(problem) => {
+            let refused = Plan { problems: vec![problem], ..Plan::default() };
+            preview(&subject, &Observed::nothing(now), &refused, now)
+        }
+        None => preview(&subject, &observed, &plan(&subject, &observed, now), now),
+    }
 }
 
 fn owner() -> Owner {
@@ -320,6 +327,32 @@ fn an_identity_of_others_is_a_conflict_and_nothing_else() {
     assert_eq!(told.len(), 2, "{told:#?}");
     assert!(told[0].starts_with("! IdentityNotOurs: the SES identity example.com exists already"), "{told:#?}");
     assert_eq!(told[1], "Plan: nothing to do; 1 conflict");
+}
+
+#[test]
+fn what_is_refused_is_told_without_a_look() {
+    let told = told(&preview_of(json!({"region": "cn-north-1"}), json!({}), Found::nothing()));
+    assert_eq!(
+        told,
+        [
+            "! RegionUnsupported: Amazon SES is not offered in cn-north-1: create the SesDomain anew with another spec.region",
+            "Plan: nothing to do; 1 conflict",
+        ]
+    );
+}
+
+#[test]
+fn an_adoption_is_told_with_the_records_that_follow_it() {
+    let spec = json!({"mailFromSubdomain": "mail", "adoptionPolicy": "Adopt"});
+    let told = told(&preview_of(spec, json!({}), Found::verified(json!({"team": "mail"}))));
+    for line in [
+        "    tag ses-operator.dev/adopted: \"true\"",
+        "+ MX mail.example.com (TTL 300, zone Z1): 10 feedback-smtp.eu-west-1.amazonses.com",
+        "Plan: 1 identity to change, 2 records to create, 0 to change, 0 to delete",
+    ] {
+        assert!(told.contains(&line.to_owned()), "{line}: {told:#?}");
+    }
+    assert!(!told.iter().any(|line| line.contains("team")), "what is found stays: {told:#?}");
 }
 
 #[test]
