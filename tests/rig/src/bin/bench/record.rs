@@ -80,7 +80,7 @@ impl Record {
 
     pub fn table(&self) -> String {
         let mut table =
-            format!("{:<72} {:>6} {:>5} {:>12} {:>8}      note\n", "figure", "N", "scale", "measured", "at most");
+            format!("{:<86} {:>6} {:>5} {:>12} {:>8}      note\n", "figure", "N", "scale", "measured", "at most");
         for figure in &self.figures {
             table += &line(figure);
         }
@@ -96,7 +96,7 @@ fn line(figure: &Figure) -> String {
     // Writing to a string can't fail.
     let _ = writeln!(
         line,
-        "{:<72} {:>6} {:>5} {:>12} {target:>8} {verdict:<4} {}",
+        "{:<86} {:>6} {:>5} {:>12} {target:>8} {verdict:<4} {}",
         figure.figure,
         figure.n,
         short(figure.scale),
