@@ -3,8 +3,8 @@
 //! | module | holds |
 //! |---|---|
 //! | [`alarm`] | the times of the next looks |
-//! | [`holder`] | which of several SesDomains has a domain |
 //! | [`journal`] | status patches and events |
+//! | [`neighbors`] | what a reconcile must know of the other SesDomains |
 //! | [`retry`] | how long to wait after which failure |
 
 use std::collections::HashMap;
@@ -34,8 +34,8 @@ use crate::ses::IdentityService;
 use crate::telemetry::metrics::Metrics;
 
 pub mod alarm;
-pub mod holder;
 pub mod journal;
+pub mod neighbors;
 pub mod retry;
 
 use alarm::Alarms;
@@ -157,8 +157,8 @@ impl<S: IdentityService, D: DnsProvider> Context<S, D> {
             resource = self.journal.latest(&Arc::new(resource));
         }
         let others = self.store.state();
-        let holder = holder::holder(&resource, others.iter().map(AsRef::as_ref));
-        let outcome = self.controller.reconciler.reconcile(&resource, holder, &self.journal).await?;
+        let neighbors = neighbors::of(&resource, others.iter().map(AsRef::as_ref));
+        let outcome = self.controller.reconciler.reconcile(&resource, neighbors, &self.journal).await?;
         if outcome.gone {
             let resource = self.journal.latest(&Arc::new(resource));
             let left = resource.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER).cloned().collect();

@@ -40,7 +40,7 @@ pub mod verdict;
 use observe::Observed;
 use plan::Plan;
 use report::{Event, Next, Report};
-use subject::{Settings, Subject};
+use subject::{Neighbors, Settings, Subject};
 
 /// A reconcile that does not come to rest within so many passes goes on in the next one.
 const MOST_PASSES: usize = 8;
@@ -88,21 +88,21 @@ pub struct Outcome {
 }
 
 impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
-    /// Reconciles a resource. `holder` is another SesDomain that has the domain.
+    /// Reconciles a resource among its neighbors.
     ///
     /// # Errors
     /// When the status could not be written: then nothing was changed that it does not claim.
     pub async fn reconcile<J: Journal>(
         &self,
         resource: &SesDomain,
-        holder: Option<String>,
+        neighbors: Neighbors,
         journal: &J,
     ) -> Result<Outcome, J::Error> {
         let mut written = resource.status.clone().unwrap_or_default();
         let mut status = written.clone();
         for pass in 1.. {
             let now = self.now();
-            let subject = self.subject(resource, &status, holder.clone());
+            let subject = self.subject(resource, &status, neighbors.clone());
             let (observed, plan) = self.decide(&subject, now).await;
             if !plan.changes.is_empty() {
                 let ahead = report::write_ahead(&subject, &observed, &plan, now);
@@ -132,7 +132,7 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
     /// Forgets what was read for a resource that is gone.
     pub fn forget(&self, resource: &SesDomain) {
         let status = resource.status.clone().unwrap_or_default();
-        let key = self.subject(resource, &status, None).key();
+        let key = self.subject(resource, &status, Neighbors::default()).key();
         self.dns.forget(&key.domain);
         self.identities.forget(&key);
     }
@@ -166,7 +166,7 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
         &'a self,
         resource: &'a SesDomain,
         status: &'a SesDomainStatus,
-        holder: Option<String>,
+        neighbors: Neighbors,
     ) -> Subject<'a> {
         let metadata = &resource.metadata;
         Subject {
@@ -184,7 +184,8 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
                 namespace: metadata.namespace.clone().unwrap_or_default(),
                 name: metadata.name.clone().unwrap_or_default(),
             },
-            holder,
+            uid: metadata.uid.as_deref().unwrap_or_default(),
+            neighbors,
             settings: &self.settings,
         }
     }

@@ -19,6 +19,8 @@ const SETTLED_ANSWER: SignedDuration = SignedDuration::from_mins(29);
 const UNDER_VERIFICATION: SignedDuration = SignedDuration::from_hours(12);
 /// How often a domain is looked at that waits for a person.
 pub const STALLED: SignedDuration = SignedDuration::from_mins(2);
+/// How often a hand-over from one SesDomain to another is looked at: it is known from the cluster alone.
+pub(super) const HAND_OVER: SignedDuration = SignedDuration::from_secs(5);
 /// How old an answer may be when a write is made from it; compare-and-swap catches the rest. Less than [`STALLED`].
 pub const FRESH_ENOUGH: SignedDuration = SignedDuration::from_secs(90);
 /// The first look after a verification began; each later one doubles the time since then.

@@ -14,6 +14,8 @@ pub const NAME: &str = "ses-operator.dev/name";
 pub const ADOPTED: &str = "ses-operator.dev/adopted";
 /// The tag that names the records we claim, so that they are known again where the status is lost.
 pub const RECORDS: &str = "ses-operator.dev/records";
+/// The tag that holds the ID of the resource that handed the identity over, until its heir is settled.
+pub const HANDED_OVER_BY: &str = "ses-operator.dev/handed-over-by";
 
 /// A resource, as the tags name it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use ses_operator::api::{SesDomain, SesDomainStatus};
 use ses_operator::clock::Clock;
 use ses_operator::clock::simulated::Hand;
 use ses_operator::cloud::CloudError;
+use ses_operator::controller::neighbors;
 use ses_operator::dns::snapshot::Dns;
-use ses_operator::domain_name::DomainName;
 use ses_operator::reconcile::report::{Event, Next};
 use ses_operator::reconcile::subject::Settings;
 use ses_operator::reconcile::{Journal, Outcome, Reconciler};
@@ -183,8 +183,8 @@ impl Operator {
             return Some((name, None));
         };
         self.reconciles += 1;
-        let holder = self.holder(&resource, api);
-        let Some(answer) = poll_once(self.reconciler.reconcile(&resource, holder, api)) else {
+        let neighbors = neighbors::of(&resource, api.kept().resources.iter());
+        let Some(answer) = poll_once(self.reconciler.reconcile(&resource, neighbors, api)) else {
             self.deaths += 1;
             self.restart();
             return Some((name, None));
@@ -218,14 +218,6 @@ impl Operator {
         let failures = self.failures.entry(name.to_owned()).or_default();
         *failures += 1;
         SignedDuration::from_secs((1_i64 << (*failures).min(9)).min(300))
-    }
-
-    /// The older SesDomain that has the domain.
-    fn holder(&self, resource: &SesDomain, api: &Api) -> Option<String> {
-        let kept = api.kept();
-        let domain = DomainName::new(&resource.spec.domain);
-        let first = kept.resources.iter().find(|other| DomainName::new(&other.spec.domain) == domain)?;
-        (name_of(first) != name_of(resource)).then(|| format!("mail/{}", name_of(first)))
     }
 }
 

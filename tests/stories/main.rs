@@ -11,6 +11,7 @@
 //! | [`drift`] | what others change behind our back |
 //! | [`zones`] | where the records go |
 //! | [`ownership`] | what is ours, and who says so |
+//! | [`handover`] | a SesDomain moves from one namespace to another |
 //! | [`restarts`] | the operator is killed, restarted, and told another Region |
 //! | [`bad_input`] | what users may ask for, to the edges of it |
 //! | [`faults`] | AWS denies, throttles, breaks and hangs |
@@ -27,6 +28,7 @@ mod dmarc_walk;
 mod drift;
 mod faults;
 mod first_light;
+mod handover;
 mod ownership;
 mod process;
 mod refusals;

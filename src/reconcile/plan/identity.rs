@@ -17,7 +17,7 @@ use crate::reconcile::observe::Observed;
 use crate::reconcile::subject::Subject;
 use crate::reconcile::verdict::{self, Verdict};
 use crate::reconcile::{claims, ledger, schedule};
-use crate::ses::ownership::RECORDS;
+use crate::ses::ownership::{HANDED_OVER_BY, RECORDS};
 use crate::ses::{Identity, IdentityChange, NewIdentity, VerificationStatus};
 
 /// A verification that failed again sooner than this after its restart was never restarted: SES gives up after 72 hours.
@@ -87,6 +87,7 @@ pub(super) fn keep(subject: &Subject<'_>, identity: &Identity, now: Timestamp, p
     wanted.extend(feedback(subject, identity, managed).map(|change| (change, had_been_set)));
     // Room first: an identity holds 50 tags at the most.
     wanted.extend(obsolete_tags(subject, identity, managed).map(ours));
+    wanted.extend(handed_over(subject, identity).map(ours));
     wanted.extend(missing_tags(subject, identity).map(|change| (change, had_been_set)));
     // Last, since SES may refuse it before the domain is verified, and a failure ends the pass.
     wanted.extend(mail_from(subject, identity, now, plan));
@@ -217,6 +218,13 @@ fn missing_tags(subject: &Subject<'_>, identity: &Identity) -> Option<IdentityCh
     let missing: BTreeMap<String, String> =
         spec_tags(subject).into_iter().filter(|(key, value)| identity.tags.get(key) != Some(value)).collect();
     (!missing.is_empty()).then_some(IdentityChange::Tag(missing))
+}
+
+/// The mark of a hand-over, once whoever handed the identity over is gone.
+fn handed_over(subject: &Subject<'_>, identity: &Identity) -> Option<IdentityChange> {
+    let by = identity.tags.get(HANDED_OVER_BY)?;
+    let is_over = !subject.neighbors.rivals.iter().any(|rival| rival.uid == *by);
+    is_over.then(|| IdentityChange::Untag(vec![HANDED_OVER_BY.to_owned()]))
 }
 
 /// The tags that we set for an earlier spec.

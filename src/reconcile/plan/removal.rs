@@ -4,7 +4,7 @@
 //! still holds what we wrote. What is gone already is no obstacle.
 
 use super::records::Batches;
-use super::{Change, Plan, Problem};
+use super::{Change, Plan, Problem, claim};
 use crate::api::Reason;
 use crate::api::spec::DeletionPolicy;
 use crate::api::status::RecordStatus;
@@ -14,18 +14,26 @@ use crate::reconcile::desired::{WantedRecord, dkim_records, dmarc_record, mail_f
 use crate::reconcile::observe::Observed;
 use crate::reconcile::subject::Subject;
 use crate::reconcile::{claims, ledger, verdict};
-use crate::ses::ownership::{ADOPTED, CLUSTER, NAME, NAMESPACE, Ownership, RECORDS};
+use crate::ses::ownership::{ADOPTED, CLUSTER, HANDED_OVER_BY, NAME, NAMESPACE, Ownership, RECORDS};
 use crate::ses::{Identity, IdentityChange};
 
 /// Plans the removal.
 pub(super) fn plan(subject: &Subject<'_>, observed: &Observed) -> Plan {
     let kept = Plan { ledger: subject.status.records.clone(), ..Plan::default() };
-    if subject.spec.deletion_policy == DeletionPolicy::Retain {
+    let retains = subject.spec.deletion_policy == DeletionPolicy::Retain;
+    if retains && subject.spec.suspend {
         return Plan { gone: true, ..kept };
     }
     if subject.spec.suspend {
         let message = "the resource is being deleted and spec.suspend forbids every change in AWS: set suspend to false to remove its records and identity, or deletionPolicy to Retain to leave them";
         return Plan { problems: vec![Problem::whole(Reason::Suspended, message)], ..kept };
+    }
+    let handed_over = observed.identity.as_ref().ok().and_then(Option::as_ref);
+    if let Some(plan) = handed_over.and_then(|identity| claim::hand_over(subject, identity)) {
+        return plan;
+    }
+    if retains {
+        return Plan { gone: true, ..kept };
     }
     let (Ok(identity), Ok(zones)) = (&observed.identity, &observed.zones) else { return kept };
     let ownership = identity.as_ref().map(|identity| subject.owner.judge(&identity.tags));
@@ -83,7 +91,7 @@ fn mail_from(subject: &Subject<'_>, identity: &Identity) -> Option<Change> {
 
 /// An identity that stays is nobody's again: the tags that name its owner go last, since they are the claim on the rest.
 fn release(identity: &Identity) -> Change {
-    let ours = [ADOPTED, CLUSTER, NAME, NAMESPACE, RECORDS].map(str::to_owned);
+    let ours = [ADOPTED, CLUSTER, HANDED_OVER_BY, NAME, NAMESPACE, RECORDS].map(str::to_owned);
     let keys = ours.into_iter().filter(|key| identity.tags.contains_key(key)).collect();
     Change::ChangeIdentity { change: IdentityChange::Untag(keys), puts_back: false }
 }

@@ -4,6 +4,7 @@ use crate::api::status::RecordPurpose;
 use crate::api::{ConditionType, SesDomainStatus};
 use crate::dns::RecordChange;
 use crate::reconcile::apply::Applied;
+use crate::reconcile::observe::Observed;
 use crate::reconcile::plan::{Change, Finding, Plan};
 use crate::reconcile::subject::Subject;
 use crate::reconcile::verdict::Verdict;
@@ -34,8 +35,15 @@ impl Event {
 }
 
 /// The events of a pass: what it did, and which conditions turned.
-pub(super) fn events(subject: &Subject<'_>, plan: &Plan, applied: &Applied, after: &SesDomainStatus) -> Vec<Event> {
+pub(super) fn events(
+    subject: &Subject<'_>,
+    observed: &Observed,
+    plan: &Plan,
+    applied: &Applied,
+    after: &SesDomainStatus,
+) -> Vec<Event> {
     let mut events: Vec<Event> = applied.made.iter().flat_map(|change| done(subject, plan, change)).collect();
+    events.extend(taken_over(subject, observed, plan));
     events.extend(plan.left_behind.iter().map(|why| Event::warning("LeftBehind", "Release", why.clone())));
     if let Some(record) = &plan.released_dmarc {
         let name = crate::reconcile::desired::dmarc_name(&subject.domain());
@@ -68,6 +76,11 @@ fn done(subject: &Subject<'_>, plan: &Plan, change: &Change) -> Vec<Event> {
         }
         Change::DeleteIdentity => {
             vec![Event::normal("IdentityDeleted", "Delete", format!("deleted the SES identity {domain}"))]
+        }
+        Change::ChangeIdentity { .. } if plan.heir.is_some() => {
+            let heir = plan.heir.as_deref().unwrap_or_default();
+            let note = format!("handed the SES identity {domain} and its records over to the SesDomain {heir}");
+            vec![Event::normal("HandedOver", "Release", note)]
         }
         Change::ChangeIdentity { change, puts_back } => {
             identity(&domain.to_string(), change, *puts_back).into_iter().collect()
@@ -169,6 +182,16 @@ fn identity(domain: &str, change: &IdentityChange, puts_back: bool) -> Option<Ev
         | IdentityChange::Tag(_)
         | IdentityChange::Untag(_) => None,
     }
+}
+
+/// What was taken over from a SesDomain that goes.
+fn taken_over(subject: &Subject<'_>, observed: &Observed, plan: &Plan) -> Option<Event> {
+    let identity = observed.identity.as_ref().ok()?.as_ref().filter(|_| plan.inherits)?;
+    let predecessor = subject.predecessor(&identity.tags)?;
+    let ours = predecessor.status.records.iter().filter(|entry| entry.ours).count();
+    let domain = subject.domain();
+    let note = format!("took over the SES identity {domain} and {ours} records from the SesDomain {predecessor}");
+    Some(Event::normal("TookOver", "Adopt", note))
 }
 
 /// A MAIL FROM domain that SES was asked to look for again. Clearing it first is a part of that.

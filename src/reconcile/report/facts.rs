@@ -32,6 +32,9 @@ pub(super) fn facts(
 ) -> SesDomainStatus {
     let before = subject.status;
     let found = observed.identity.as_ref().ok().and_then(Option::as_ref);
+    if let Some(status) = found.filter(|_| plan.inherits).and_then(|found| inherited(subject, found)) {
+        return status;
+    }
     let known = observed.looked && observed.identity.is_ok();
     let time = Time(now);
     let pending = if observed.looked { pending(observed, applied, &time) } else { before.pending_changes.clone() };
@@ -64,6 +67,17 @@ pub(super) fn facts(
         pending_changes: pending,
         last_handled_reconcile_at: subject.reconcile_requested.map(str::to_owned),
     }
+}
+
+/// All that our predecessor knew: which records are ours, since when a stage or a wait lasts, what was set for the spec.
+fn inherited(subject: &Subject<'_>, found: &Identity) -> Option<SesDomainStatus> {
+    let predecessor = subject.predecessor(&found.tags)?;
+    Some(SesDomainStatus {
+        observed_generation: subject.status.observed_generation,
+        conditions: Vec::new(),
+        last_handled_reconcile_at: subject.status.last_handled_reconcile_at.clone(),
+        ..predecessor.status.clone()
+    })
 }
 
 fn pending(observed: &Observed, applied: &Applied, now: &Time) -> Vec<PendingChange> {
@@ -141,7 +155,8 @@ fn identity(
     let ownership = found.map(|found| subject.owner.judge(&found.tags));
     let adopted = match ownership {
         Some(Ownership::Ours { adopted }) => adopted,
-        Some(Ownership::Unclaimed | Ownership::Others(_)) => return None,
+        // What was handed over is known until its heir knows it.
+        Some(Ownership::Unclaimed | Ownership::Others(_)) => return before.filter(|_| subject.deleting),
         None if created => false,
         // It is gone: whether it was ours decides whether it is made again.
         None => return before.filter(|_| !subject.deleting),

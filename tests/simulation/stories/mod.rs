@@ -6,6 +6,7 @@ mod conflicts;
 mod deletion;
 mod dmarc;
 mod drift;
+mod handover;
 mod mail_from;
 mod ownership;
 mod restarts;

@@ -38,7 +38,8 @@ fn an_identity_of_another_cluster_is_left_alone_even_where_adoption_is_allowed()
     ]);
     simulation.apply(NAME, manifest(json!({"adoptionPolicy": "Adopt"})));
     simulation.pass(hours(1));
-    assert!(simulation.condition("Stalled").contains("of the cluster cluster-2"), "{}", simulation.describe());
+    let stalled = simulation.condition("Stalled");
+    assert!(stalled.contains("of the cluster cluster-2") && stalled.contains("--cluster-id=cluster-2"), "{stalled}");
     assert_eq!(simulation.writes().0, 0);
 }
 
