@@ -5,6 +5,7 @@
 //! | [`claim`] | whose the identity is, and who has the domain |
 //! | [`identity`] | how the SES identity must change |
 //! | `dmarc` | which DMARC record is wanted |
+//! | `merge` | how our term comes into somebody else's SPF policy, and out of it |
 //! | [`records`] | how the records must change |
 //! | [`removal`] | what goes when the resource is deleted |
 
@@ -24,6 +25,7 @@ use crate::ses::{IdentityChange, NewIdentity, regions};
 pub mod claim;
 mod dmarc;
 pub mod identity;
+mod merge;
 pub mod records;
 pub mod removal;
 

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::records::{MOST_REPAIRS, add_once, recent, zone_of};
 use super::{Change, Plan, Problem};
 use crate::api::spec::{FeedbackForwarding, MxFailureBehavior};
-use crate::api::status::{IdentityStatus, RecordPurpose};
+use crate::api::status::{IdentityStatus, RecordOrigin, RecordPurpose};
 use crate::api::{ConditionType, Reason};
 use crate::dmarc::stages::{self, Evidence};
 use crate::dns::HostedZone;
@@ -58,7 +58,7 @@ pub(super) fn create(
     let purposes: Vec<RecordPurpose> =
         std::iter::once(RecordPurpose::Dkim).chain(claimed.map(|wanted| wanted.purpose)).collect();
     let mut tags = subject.owner.tags();
-    tags.insert(RECORDS.to_owned(), claims::value(&purposes, subject.spec.mail_from_subdomain.as_deref()));
+    tags.insert(RECORDS.to_owned(), claims::for_new_records(&purposes, subject.spec.mail_from_subdomain.as_deref()));
     tags.extend(spec_tags(subject));
     plan.changes.push(Change::CreateIdentity(NewIdentity {
         key_length: subject.spec.dkim.as_ref().and_then(|dkim| dkim.signing_key_length),
@@ -132,6 +132,11 @@ fn mail_from(subject: &Subject<'_>, identity: &Identity, now: Timestamp, plan: &
         let was_ours = current.is_some_and(|current| {
             known.is_some_and(|known| DomainName::new(&known.domain) == current.domain)
                 || ledger::has_mail_from(subject.status, &subject.domain(), &current.domain)
+                || claims::earlier_records(&identity.tags, subject).iter().any(|(record, origin)| {
+                    *origin == RecordOrigin::Created
+                        && record.purpose == RecordPurpose::MailFromMx
+                        && record.name == current.domain
+                })
         });
         return was_ours.then(|| ours(IdentityChange::MailFrom(None)));
     };

@@ -7,7 +7,7 @@ use super::records::Batches;
 use super::{Change, Plan, Problem, claim};
 use crate::api::Reason;
 use crate::api::spec::DeletionPolicy;
-use crate::api::status::RecordStatus;
+use crate::api::status::{RecordOrigin, RecordPurpose, RecordStatus};
 use crate::cloud::ErrorKind;
 use crate::dns::{HostedZone, ZoneId};
 use crate::reconcile::desired::{WantedRecord, dkim_records, dmarc_record, mail_from_records};
@@ -52,10 +52,10 @@ pub(super) fn plan(subject: &Subject<'_>, observed: &Observed) -> Plan {
     let mut batches = Batches::default();
     let mut left = Vec::new();
     let mut unread = false;
-    for (zone, record) in candidates(subject, identity.as_ref().filter(|_| ours), zones) {
+    for (zone, record, origin) in candidates(subject, identity.as_ref().filter(|_| ours), zones) {
         match observed.records.get(&zone) {
             Some(Ok(around)) => {
-                let changes = verdict::removal(&record.name, &record.record_type, &record.value, around);
+                let changes = verdict::removal(&record, origin, around);
                 // Several candidates may stand for one set: it can be changed only once in a batch.
                 if !changes.is_empty() && !left.contains(&(record.name.clone(), record.record_type.clone())) {
                     left.push((record.name, record.record_type));
@@ -85,8 +85,10 @@ pub(super) fn plan(subject: &Subject<'_>, observed: &Observed) -> Plan {
 /// An identity that stays must not go on to use a MAIL FROM domain whose MX record is about to go.
 fn mail_from(subject: &Subject<'_>, identity: &Identity) -> Option<Change> {
     let domain = &identity.mail_from.as_ref()?.domain;
-    ledger::has_mail_from(subject.status, &subject.domain(), domain)
-        .then_some(Change::ChangeIdentity { change: IdentityChange::MailFrom(None), puts_back: false })
+    let in_tag = claims::origin(&identity.tags, RecordPurpose::MailFromMx, subject) == Some(RecordOrigin::Created);
+    let is_ours = ledger::has_mail_from(subject.status, &subject.domain(), domain)
+        || (in_tag && subject.status.records.is_empty() && subject.mail_from().as_ref() == Some(domain));
+    is_ours.then_some(Change::ChangeIdentity { change: IdentityChange::MailFrom(None), puts_back: false })
 }
 
 /// An identity that stays is nobody's again: the tags that name its owner go last, since they are the claim on the rest.
@@ -98,15 +100,15 @@ fn release(identity: &Identity) -> Change {
 
 /// The records that may be ours: those of the ledger, and those that the identity's tag claims, with every value that we
 /// may have written last.
-fn candidates(subject: &Subject<'_>, identity: Option<&Identity>, zones: &[HostedZone]) -> Vec<(ZoneId, WantedRecord)> {
+fn candidates(
+    subject: &Subject<'_>,
+    identity: Option<&Identity>,
+    zones: &[HostedZone],
+) -> Vec<(ZoneId, WantedRecord, RecordOrigin)> {
     let domain = subject.domain();
     let entries: Vec<&RecordStatus> = ledger::entries(subject.status, &domain).filter(|entry| entry.ours).collect();
-    let of_ledger = entries.iter().map(|entry| {
-        let (name, record_type) = ledger::place(entry);
-        let record =
-            WantedRecord { purpose: entry.purpose, name, record_type, value: entry.value.clone(), ttl: entry.ttl };
-        (ZoneId(entry.hosted_zone_id.clone()), record)
-    });
+    let of_ledger =
+        entries.iter().map(|entry| (ZoneId(entry.hosted_zone_id.clone()), ledger::record(entry), entry.origin));
     let dmarc = subject
         .spec
         .dmarc_policy
@@ -115,9 +117,15 @@ fn candidates(subject: &Subject<'_>, identity: Option<&Identity>, zones: &[Hoste
     let of_spec = identity.into_iter().flat_map(|identity| dkim_records(subject, &identity.dkim));
     let of_spec = of_spec.chain(mail_from_records(subject)).chain(dmarc).filter_map(|record| {
         let zone = super::records::zone_of(subject, zones, &record).ok()?;
-        let in_ledger = entries.iter().any(|entry| ledger::is_for(entry, &record, &zone.id));
-        let in_tag = identity.is_some_and(|identity| claims::names(&identity.tags, record.purpose, subject));
-        (in_ledger || in_tag).then(|| (zone.id.clone(), record))
+        let in_ledger = entries.iter().find(|entry| ledger::is_for(entry, &record, &zone.id));
+        let in_tag = || identity.and_then(|identity| claims::origin(&identity.tags, record.purpose, subject));
+        let origin = in_ledger.map(|entry| entry.origin).or_else(in_tag)?;
+        Some((zone.id.clone(), record, origin))
     });
-    of_ledger.chain(of_spec).collect()
+    let earlier = identity.map(|identity| claims::earlier_records(&identity.tags, subject)).unwrap_or_default();
+    let earlier = earlier.into_iter().filter_map(|(record, origin)| {
+        let zone = super::records::zone_of(subject, zones, &record).ok()?;
+        Some((zone.id.clone(), record, origin))
+    });
+    of_ledger.chain(of_spec).chain(earlier).collect()
 }

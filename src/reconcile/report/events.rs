@@ -1,9 +1,10 @@
 //! What happened, for `kubectl describe`. Pure.
 
-use crate::api::status::RecordPurpose;
+use crate::api::status::{RecordOrigin, RecordPurpose};
 use crate::api::{ConditionType, SesDomainStatus};
 use crate::dns::RecordChange;
 use crate::reconcile::apply::Applied;
+use crate::reconcile::ledger;
 use crate::reconcile::observe::Observed;
 use crate::reconcile::plan::{Change, Finding, Plan};
 use crate::reconcile::subject::Subject;
@@ -87,7 +88,7 @@ fn done(subject: &Subject<'_>, plan: &Plan, change: &Change) -> Vec<Event> {
         }
         Change::ChangeRecords { zone, changes } => {
             let findings: Vec<&Finding> = plan.findings.iter().filter(|finding| &finding.zone == zone).collect();
-            let mut events: Vec<Event> = findings.iter().filter_map(|finding| replaced(finding)).collect();
+            let mut events: Vec<Event> = findings.iter().filter_map(|finding| replaced(plan, finding)).collect();
             let created = changes.iter().filter(|change| matches!(change, RecordChange::Create(_))).count();
             let note = if subject.deleting {
                 format!(
@@ -122,7 +123,7 @@ fn names(changes: &[RecordChange]) -> String {
     names.join(", ")
 }
 
-fn replaced(finding: &Finding) -> Option<Event> {
+fn replaced(plan: &Plan, finding: &Finding) -> Option<Event> {
     let record = format!("{} {}", finding.wanted.name, finding.wanted.record_type);
     match &finding.verdict {
         Verdict::Drifted(None) => Some(Event::warning(
@@ -138,6 +139,14 @@ fn replaced(finding: &Finding) -> Option<Event> {
                 finding.wanted.value
             ),
         )),
+        Verdict::Foreign(found) if is_merged(plan, finding) => Some(Event::normal(
+            "RecordMerged",
+            "Merge",
+            format!(
+                "{record} held \"{found}\", and holds \"{}\" now, as spec.dns.onConflict asks",
+                finding.wanted.value
+            ),
+        )),
         Verdict::Foreign(found) => Some(Event::warning(
             "RecordOverwritten",
             "Overwrite",
@@ -145,6 +154,11 @@ fn replaced(finding: &Finding) -> Option<Event> {
         )),
         Verdict::Right | Verdict::Missing | Verdict::Outdated | Verdict::Obstructed(_) => None,
     }
+}
+
+fn is_merged(plan: &Plan, finding: &Finding) -> bool {
+    let mut entries = plan.ledger.iter().filter(|entry| ledger::is_for(entry, &finding.wanted, &finding.zone));
+    entries.any(|entry| entry.origin == RecordOrigin::Merged)
 }
 
 fn identity(domain: &str, change: &IdentityChange, puts_back: bool) -> Option<Event> {

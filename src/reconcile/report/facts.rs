@@ -6,7 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::api::SesDomainStatus;
 use crate::api::spec::{Advancement, MxFailureBehavior};
 use crate::api::status::{
-    DkimState, DmarcState, HostedZoneStatus, IdentityStatus, MailFromState, PendingChange, RecordPurpose, RecordStatus,
+    DkimState, DmarcState, HostedZoneStatus, IdentityStatus, MailFromState, PendingChange, RecordOrigin, RecordPurpose,
+    RecordStatus,
 };
 use crate::cloud::ErrorKind;
 use crate::dmarc::stages;
@@ -118,6 +119,9 @@ fn records(subject: &Subject<'_>, plan: &Plan, applied: &Applied, now: &Time) ->
                 }
                 Some(finding) if finding.verdict == Verdict::Right => entry.value.clone_from(&finding.wanted.value),
                 Some(_) | None => {}
+            }
+            if !entry.ours {
+                entry.origin = RecordOrigin::Created;
             }
             // A repair counts once it was made.
             if let Some(before) = subject.status.records.iter().find(|before| ledger::same_place(before, &entry))

@@ -1,5 +1,6 @@
 //! What must happen, each named for its case.
 
+mod adoption;
 mod attributes;
 mod becoming_ready;
 mod conflicts;
@@ -8,6 +9,7 @@ mod dmarc;
 mod drift;
 mod handover;
 mod mail_from;
+mod merging;
 mod ownership;
 mod restarts;
 mod trouble;

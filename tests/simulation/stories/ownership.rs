@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 use ses_operator::api::spec::MxFailureBehavior;
-use ses_operator::api::status::{RecordPurpose, RecordStatus};
+use ses_operator::api::status::{RecordOrigin, RecordPurpose, RecordStatus};
 use ses_operator::cloud::Region;
 use ses_operator::domain_name::DomainName;
 
@@ -119,6 +119,7 @@ fn a_forged_status_reaches_no_record_of_others() {
         ttl: 300,
         hosted_zone_id: "Z1".to_owned(),
         ours: true,
+        origin: RecordOrigin::Created,
         published: true,
         since: Time(simulation.now()),
         put_back: vec![],
