@@ -10,6 +10,7 @@
 //! | [`deletion`] | what goes when a resource is deleted, and what stays |
 //! | [`drift`] | what others change behind our back |
 //! | [`zones`] | where the records go |
+//! | [`adoption`] | what stood in the zone before: adopted, or merged with |
 //! | [`ownership`] | what is ours, and who says so |
 //! | [`handover`] | a SesDomain moves from one namespace to another |
 //! | [`restarts`] | the operator is killed, restarted, and told another Region |
@@ -21,6 +22,7 @@
 //! Each has a [`world`] of its own, so all of them run at once.
 
 mod admission;
+mod adoption;
 mod bad_input;
 mod cluster;
 mod deletion;
