@@ -117,6 +117,15 @@ pub fn earlier_records(tags: &BTreeMap<String, String>, subject: &Subject<'_>) -
     parse(tags, subject).into_iter().filter_map(record).collect()
 }
 
+/// The tag's value once its records were left behind by their resource and adopted by another one: they stay.
+pub fn adopted(value: &str) -> String {
+    let adopted = |word: &str| {
+        let claim = Claim::parse(word).map(|claim| Claim { origin: RecordOrigin::Adopted, ..claim });
+        claim.map_or_else(|| word.to_owned(), |claim| claim.word())
+    };
+    value.split(' ').map(adopted).collect::<Vec<_>>().join(" ")
+}
+
 /// The change of the tag that must precede the records, if the ledger claims other ones than it names.
 ///
 /// What it names already stays, since a zone that can't be read now must cost no claim; but not a DMARC record that was
@@ -189,6 +198,14 @@ mod tests {
             assert_eq!(Claim::parse(other), None, "{other}");
         }
         assert_eq!(Claim::parse("mx:later"), Some(claim(MailFromMx, Adopted, None)), "what is not understood stays");
+    }
+
+    #[test]
+    fn what_another_resource_left_is_adopted() {
+        assert_eq!(
+            adopted("dkim mx spf:merged @mail mx@bounce"),
+            "dkim:adopted mx:adopted spf:adopted @mail mx:adopted@bounce"
+        );
     }
 
     #[test]

@@ -8,8 +8,9 @@
 use super::{Change, Plan, Problem};
 use crate::api::Reason;
 use crate::api::spec::AdoptionPolicy;
+use crate::reconcile::claims;
 use crate::reconcile::subject::{Rival, Subject};
-use crate::ses::ownership::{ADOPTED, HANDED_OVER_BY, Owner, Ownership};
+use crate::ses::ownership::{ADOPTED, HANDED_OVER_BY, IS_TAKEN, Owner, Ownership, RECORDS, RELEASED};
 use crate::ses::{Identity, IdentityChange, SigningOrigin};
 
 /// Whose the identity is.
@@ -71,22 +72,43 @@ pub(super) fn claim(subject: &Subject<'_>, identity: &Identity) -> Claim {
     }
     match ownership {
         Ownership::Ours { .. } => Claim::Held,
-        Ownership::Unclaimed => match holder_of_none(subject) {
+        Ownership::Unclaimed | Ownership::Released(_) => match holder_of_none(subject) {
             Some(rival) => Claim::Refused(taken(subject, rival)),
-            None if subject.spec.adoption_policy == AdoptionPolicy::Adopt => {
-                let mut tags = subject.owner.tags();
-                tags.insert(ADOPTED.to_owned(), "true".to_owned());
-                Claim::Open(IdentityChange::Tag(tags))
-            }
-            None => Claim::Refused(Problem::whole(
-                Reason::IdentityNotOurs,
-                format!(
-                    "the SES identity {domain} exists already and was not created by this resource: set spec.adoptionPolicy to Adopt to manage it, or delete the identity"
-                ),
-            )),
+            None if subject.spec.adoption_policy == AdoptionPolicy::Adopt => Claim::Open(adopt(subject, identity)),
+            None => Claim::Refused(not_adopted(subject, &ownership)),
         },
         Ownership::Others(holder) => Claim::Refused(of_others(subject, &holder)),
     }
+}
+
+/// Makes an identity ours that is nobody's. What its last owner made stays, as the identity itself does.
+fn adopt(subject: &Subject<'_>, identity: &Identity) -> IdentityChange {
+    let mut tags = subject.owner.tags();
+    tags.insert(ADOPTED.to_owned(), "true".to_owned());
+    if identity.tags.contains_key(RELEASED) {
+        tags.insert(RELEASED.to_owned(), IS_TAKEN.to_owned());
+        tags.extend(identity.tags.get(RECORDS).map(|value| (RECORDS.to_owned(), claims::adopted(value))));
+    }
+    IdentityChange::Tag(tags)
+}
+
+/// That an identity is nobody's, and adoption is not asked for.
+fn not_adopted(subject: &Subject<'_>, ownership: &Ownership) -> Problem {
+    let why = match ownership {
+        Ownership::Released(Owner { cluster, namespace, name }) => {
+            format!(
+                "was left behind by the SesDomain {namespace}/{name} of the cluster {cluster} (deletionPolicy Retain)"
+            )
+        }
+        Ownership::Unclaimed | Ownership::Ours { .. } | Ownership::Others(_) => {
+            "exists already and was not created by this resource".to_owned()
+        }
+    };
+    let message = format!(
+        "the SES identity {} {why}: set spec.adoptionPolicy to Adopt to manage it, or delete the identity",
+        subject.domain()
+    );
+    Problem::whole(Reason::IdentityNotOurs, message)
 }
 
 /// That the identity belongs to a SesDomain that this operator does not see.
@@ -141,6 +163,6 @@ pub(super) fn hand_over(subject: &Subject<'_>, identity: &Identity) -> Option<Pl
                 Some(_) | None => Some(Plan { changes: tag(subject.owner.tags()), ..kept }),
             }
         }
-        Ownership::Unclaimed => None,
+        Ownership::Unclaimed | Ownership::Released(_) => None,
     }
 }

@@ -17,7 +17,7 @@ use crate::reconcile::observe::Observed;
 use crate::reconcile::subject::Subject;
 use crate::reconcile::verdict::{self, Verdict};
 use crate::reconcile::{claims, ledger, schedule};
-use crate::ses::ownership::{HANDED_OVER_BY, RECORDS};
+use crate::ses::ownership::{HANDED_OVER_BY, RECORDS, RELEASED};
 use crate::ses::{Identity, IdentityChange, NewIdentity, VerificationStatus};
 
 /// A verification that failed again sooner than this after its restart was never restarted: SES gives up after 72 hours.
@@ -88,6 +88,8 @@ pub(super) fn keep(subject: &Subject<'_>, identity: &Identity, now: Timestamp, p
     // Room first: an identity holds 50 tags at the most.
     wanted.extend(obsolete_tags(subject, identity, managed).map(ours));
     wanted.extend(handed_over(subject, identity).map(ours));
+    let was_released = identity.tags.contains_key(RELEASED);
+    wanted.extend(was_released.then(|| ours(IdentityChange::Untag(vec![RELEASED.to_owned()]))));
     wanted.extend(missing_tags(subject, identity).map(|change| (change, had_been_set)));
     // Last, since SES may refuse it before the domain is verified, and a failure ends the pass.
     wanted.extend(mail_from(subject, identity, now, plan));

@@ -14,7 +14,9 @@ use crate::reconcile::desired::{WantedRecord, dkim_records, dmarc_record, mail_f
 use crate::reconcile::observe::Observed;
 use crate::reconcile::subject::Subject;
 use crate::reconcile::{claims, ledger, verdict};
-use crate::ses::ownership::{ADOPTED, CLUSTER, HANDED_OVER_BY, NAME, NAMESPACE, Ownership, RECORDS};
+use crate::ses::ownership::{
+    ADOPTED, CLUSTER, HANDED_OVER_BY, IS_RELEASED, NAME, NAMESPACE, Ownership, RECORDS, RELEASED,
+};
 use crate::ses::{Identity, IdentityChange};
 
 /// Plans the removal.
@@ -33,7 +35,7 @@ pub(super) fn plan(subject: &Subject<'_>, observed: &Observed) -> Plan {
         return plan;
     }
     if retains {
-        return Plan { gone: true, ..kept };
+        return leave(subject, observed, kept);
     }
     let (Ok(identity), Ok(zones)) = (&observed.identity, &observed.zones) else { return kept };
     let ownership = identity.as_ref().map(|identity| subject.owner.judge(&identity.tags));
@@ -82,6 +84,21 @@ pub(super) fn plan(subject: &Subject<'_>, observed: &Observed) -> Plan {
     Plan { changes, gone, ..kept }
 }
 
+/// Leaves everything, and says so in the identity's tags, so that another resource may adopt it.
+fn leave(subject: &Subject<'_>, observed: &Observed, kept: Plan) -> Plan {
+    let Ok(identity) = &observed.identity else { return kept };
+    let ours = |identity: &&Identity| matches!(subject.owner.judge(&identity.tags), Ownership::Ours { .. });
+    let told = |identity: &&Identity| identity.tags.get(RELEASED).is_some_and(|value| value == IS_RELEASED);
+    match identity.as_ref().filter(ours) {
+        Some(identity) if !told(&identity) => {
+            let tags = [(RELEASED.to_owned(), IS_RELEASED.to_owned())];
+            let change = IdentityChange::Tag(tags.into_iter().collect());
+            Plan { changes: vec![Change::ChangeIdentity { change, puts_back: false }], ..kept }
+        }
+        Some(_) | None => Plan { gone: true, ..kept },
+    }
+}
+
 /// An identity that stays must not go on to use a MAIL FROM domain whose MX record is about to go.
 fn mail_from(subject: &Subject<'_>, identity: &Identity) -> Option<Change> {
     let domain = &identity.mail_from.as_ref()?.domain;
@@ -93,7 +110,7 @@ fn mail_from(subject: &Subject<'_>, identity: &Identity) -> Option<Change> {
 
 /// An identity that stays is nobody's again: the tags that name its owner go last, since they are the claim on the rest.
 fn release(identity: &Identity) -> Change {
-    let ours = [ADOPTED, CLUSTER, HANDED_OVER_BY, NAME, NAMESPACE, RECORDS].map(str::to_owned);
+    let ours = [ADOPTED, CLUSTER, HANDED_OVER_BY, NAME, NAMESPACE, RECORDS, RELEASED].map(str::to_owned);
     let keys = ours.into_iter().filter(|key| identity.tags.contains_key(key)).collect();
     Change::ChangeIdentity { change: IdentityChange::Untag(keys), puts_back: false }
 }

@@ -10,7 +10,7 @@ use crate::reconcile::plan::{Change, Finding, Plan};
 use crate::reconcile::subject::Subject;
 use crate::reconcile::verdict::Verdict;
 use crate::ses::IdentityChange;
-use crate::ses::ownership::ADOPTED;
+use crate::ses::ownership::{ADOPTED, IS_RELEASED, RELEASED};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,6 +185,15 @@ fn identity(domain: &str, change: &IdentityChange, puts_back: bool) -> Option<Ev
             "Restart",
             format!("SES gave up looking for the DKIM records of {domain} and was asked to look again"),
         )),
+        IdentityChange::Tag(tags) if tags.get(RELEASED).is_some_and(|value| value == IS_RELEASED) => {
+            Some(Event::normal(
+                "IdentityReleased",
+                "Release",
+                format!(
+                    "left the SES identity {domain} and its records as they are: a SesDomain with adoptionPolicy Adopt may have them"
+                ),
+            ))
+        }
         IdentityChange::Tag(tags) if tags.contains_key(ADOPTED) => Some(Event::normal(
             "IdentityAdopted",
             "Adopt",

@@ -160,7 +160,9 @@ fn identity(
     let adopted = match ownership {
         Some(Ownership::Ours { adopted }) => adopted,
         // What was handed over is known until its heir knows it.
-        Some(Ownership::Unclaimed | Ownership::Others(_)) => return before.filter(|_| subject.deleting),
+        Some(Ownership::Unclaimed | Ownership::Released(_) | Ownership::Others(_)) => {
+            return before.filter(|_| subject.deleting);
+        }
         None if created => false,
         // It is gone: whether it was ours decides whether it is made again.
         None => return before.filter(|_| !subject.deleting),
