@@ -4,14 +4,30 @@ use kube::ResourceExt;
 
 use crate::api::SesDomain;
 use crate::domain_name::DomainName;
-use crate::reconcile::subject::{Neighbors, Rival};
+use crate::reconcile::subject::{MailFromUse, Neighbors, Rival};
 
 /// The other SesDomains that stand in the way of this one, or wait for it.
 pub fn of<'a>(resource: &SesDomain, all: impl Iterator<Item = &'a SesDomain>) -> Neighbors {
     let domain = DomainName::new(&resource.spec.domain);
+    let mail_from = mail_from_of(resource);
     let is_other = |other: &&SesDomain| other.metadata.uid != resource.metadata.uid;
-    let mut rivals: Vec<&SesDomain> =
-        all.filter(is_other).filter(|other| DomainName::new(&other.spec.domain) == domain).collect();
+    let mut rivals = Vec::new();
+    let mut uses = Vec::new();
+    for other in all.filter(is_other) {
+        let of_other = DomainName::new(&other.spec.domain);
+        if of_other == domain {
+            rivals.push(other);
+        } else if let Some(name) = &mail_from
+            && (*name == of_other || mail_from_of(other).as_ref() == Some(name))
+        {
+            uses.push(MailFromUse {
+                by: format!("{}/{}", other.namespace().unwrap_or_default(), other.name_any()),
+                is_domain: *name == of_other,
+                goes_first: precedence(other) < precedence(resource),
+            });
+        }
+    }
+    uses.sort_by(|one, other| one.by.cmp(&other.by));
     rivals.sort_by_key(|rival| precedence(rival));
     let rivals = rivals.into_iter().map(|rival| Rival {
         namespace: rival.namespace().unwrap_or_default(),
@@ -22,7 +38,12 @@ pub fn of<'a>(resource: &SesDomain, all: impl Iterator<Item = &'a SesDomain>) ->
         region: rival.spec.region.clone(),
         status: rival.status.clone().unwrap_or_default(),
     });
-    Neighbors { rivals: rivals.collect() }
+    Neighbors { rivals: rivals.collect(), mail_from: uses }
+}
+
+fn mail_from_of(domain: &SesDomain) -> Option<DomainName> {
+    let labels = domain.spec.mail_from_subdomain.as_ref()?;
+    Some(DomainName::new(&domain.spec.domain).child(labels))
 }
 
 /// The older goes first, then the first by namespace and name.
@@ -70,5 +91,29 @@ mod tests {
         let mut other = domain("other", 1);
         other.spec.domain = "mail.example.com".into();
         assert_eq!(rivals(&domain("one", 2), &[&other]), []);
+    }
+
+    #[test]
+    fn whoever_uses_the_mail_from_name_as_well_is_named() {
+        let with = |name: &str, created, of: &str, label: Option<&str>| {
+            let mut found = domain(name, created);
+            found.spec.domain = of.into();
+            found.spec.mail_from_subdomain = label.map(str::to_owned);
+            found
+        };
+        let resource = with("one", 2, "example.com", Some("a.mail"));
+        let all = [
+            with("its-domain", 1, "a.mail.example.com", None),
+            with("its-mail-from", 3, "mail.example.com", Some("a")),
+            with("neither", 1, "mail.example.com", Some("b")),
+        ];
+        let uses: Vec<(String, bool)> =
+            of(&resource, all.iter()).mail_from.iter().map(|it| (it.to_string(), it.goes_first)).collect();
+        let expected = [
+            ("the domain of the SesDomain mail/its-domain", true),
+            ("the MAIL FROM domain of the SesDomain mail/its-mail-from", false),
+        ];
+        assert_eq!(uses, expected.map(|(text, first)| (text.to_owned(), first)));
+        assert_eq!(of(&all[2], [&resource].into_iter()).mail_from, []);
     }
 }

@@ -5,6 +5,7 @@
 //! | [`claim`] | whose the identity is, and who has the domain |
 //! | [`identity`] | how the SES identity must change |
 //! | `dmarc` | which DMARC record is wanted |
+//! | `mail_from` | whether the MAIL FROM name is used for anything else |
 //! | `merge` | how our term comes into somebody else's SPF policy, and out of it |
 //! | [`records`] | how the records must change |
 //! | [`removal`] | what goes when the resource is deleted |
@@ -25,6 +26,7 @@ use crate::ses::{IdentityChange, NewIdentity, regions};
 pub mod claim;
 mod dmarc;
 pub mod identity;
+mod mail_from;
 mod merge;
 pub mod records;
 pub mod removal;
@@ -36,6 +38,8 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// What a person must mend.
     pub problems: Vec<Problem>,
+    /// What a person should know, though nothing waits for it.
+    pub warnings: Vec<String>,
     /// The wanted records, and what was found for each.
     pub findings: Vec<Finding>,
     /// The ledger as it must be written before the changes are made.

@@ -47,6 +47,26 @@ impl Filters {
 pub struct Neighbors {
     /// Those of the same domain, the one that goes first at the front.
     pub rivals: Vec<Rival>,
+    /// Those that use this one's MAIL FROM name as well.
+    pub mail_from: Vec<MailFromUse>,
+}
+
+/// Another SesDomain to which the name belongs that this one has for its MAIL FROM domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailFromUse {
+    /// The other SesDomain, as `namespace/name`.
+    pub by: String,
+    /// Whether it is its domain; else it is its MAIL FROM domain.
+    pub is_domain: bool,
+    /// Whether that one is the older.
+    pub goes_first: bool,
+}
+
+impl fmt::Display for MailFromUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = if self.is_domain { "domain" } else { "MAIL FROM domain" };
+        write!(f, "the {what} of the SesDomain {}", self.by)
+    }
 }
 
 /// Another SesDomain of the same domain.

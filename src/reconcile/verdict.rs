@@ -81,7 +81,7 @@ fn obstacle(wanted: &WantedRecord, around: &[RecordSet], zone: &DomainName) -> O
         } else if set.record_type == RecordType::Cname && !at_name && &set.name != zone && name.is_within(&set.name) {
             Some(format!("{} is an alias (CNAME {}), so nothing below it is found", set.name, set.values.join(", ")))
         } else if at_name && set.routed && same_type {
-            Some(format!("{name} {} is an alias or weighted set", set.record_type))
+            Some(format!("{name} {} is an alias or weighted set ({})", set.record_type, set.values.join(", ")))
         } else if at_name
             && !same_type
             && (set.record_type == RecordType::Cname || wanted.record_type == RecordType::Cname)

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
+use super::ownership::CLUSTER;
 use super::{Identity, IdentityChange, IdentityKey, IdentityService, MailFrom, NewIdentity, VerificationStatus};
 use crate::clock::Clock;
 use crate::cloud::CloudError;
@@ -107,6 +108,8 @@ fn fold(identity: &mut Identity, change: &IdentityChange) -> bool {
         IdentityChange::Signing(enabled) => identity.dkim.signing_enabled = *enabled,
         IdentityChange::FeedbackForwarding(enabled) => identity.feedback_forwarding = *enabled,
         IdentityChange::ConfigurationSet(name) => identity.configuration_set.clone_from(name),
+        // A claim is read back: somebody else may have made one at the same time, and the last one counts.
+        IdentityChange::Tag(tags) if tags.contains_key(CLUSTER) => return false,
         IdentityChange::Tag(tags) => identity.tags.extend(tags.clone()),
         IdentityChange::Untag(keys) => identity.tags.retain(|key, _| !keys.contains(key)),
     }

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::merge::{self, Merging};
-use super::{Change, Finding, Plan, Problem, dmarc};
+use super::{Change, Finding, Plan, Problem, dmarc, mail_from};
 use crate::api::Reason;
 use crate::api::spec::{AdoptionPolicy, OnConflict};
 use crate::api::status::{RecordOrigin, RecordPurpose, RecordStatus};
@@ -47,6 +47,7 @@ pub(super) fn keep(ground: Ground<'_>, plan: &mut Plan) {
     for record in &wanted {
         keep_one(ground, record, plan, &mut batches);
     }
+    mail_from::look(ground, plan);
     for entry in obsolete(ground, plan) {
         let replaced = is_replaced(subject, identity, plan, &entry) && !may_still_be_asked(ground, &wanted, &entry);
         retire(observed, entry, replaced, plan, &mut batches);
@@ -105,6 +106,9 @@ fn keep_one(ground: Ground<'_>, wanted: &WantedRecord, plan: &mut Plan, batches:
     };
     let domain = subject.domain();
     let known = ledger::entry_of(subject.status, &domain, wanted, &zone.id);
+    if let Some(problem) = mail_from::taken(subject, wanted).filter(|_| known.is_none()) {
+        return add_once(&mut plan.problems, problem);
+    }
     let Some(Ok(around)) = observed.records.get(&zone.id) else {
         plan.ledger.extend(known.cloned());
         return;

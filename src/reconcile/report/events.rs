@@ -54,6 +54,7 @@ pub(super) fn events(
             format!("spec.dmarcPolicy was removed: {name} \"{record}\" stays as it is, and is no longer managed"),
         ));
     }
+    events.extend(warnings(subject, plan, after));
     events.extend(restart(subject, after));
     events.extend(stage(subject, after));
     events.extend(turns(subject, after));
@@ -154,6 +155,15 @@ fn replaced(plan: &Plan, finding: &Finding) -> Option<Event> {
         )),
         Verdict::Right | Verdict::Missing | Verdict::Outdated | Verdict::Obstructed(_) => None,
     }
+}
+
+/// What a person should know: told when a condition's message begins to say it.
+fn warnings(subject: &Subject<'_>, plan: &Plan, after: &SesDomainStatus) -> Vec<Event> {
+    let said = |status: &SesDomainStatus, warning: &str| {
+        status.conditions.iter().any(|condition| condition.message.contains(warning))
+    };
+    let new = plan.warnings.iter().filter(|warning| said(after, warning) && !said(subject.status, warning));
+    new.map(|warning| Event::warning("MailFromShared", "Warn", warning.clone())).collect()
 }
 
 fn is_merged(plan: &Plan, finding: &Finding) -> bool {

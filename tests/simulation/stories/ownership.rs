@@ -252,3 +252,30 @@ fn a_policy_of_others_is_not_claimed_while_ours_waits_for_verification() {
     assert!(simulation.is_gone(NAME));
     simulation.no_harm();
 }
+
+#[test]
+fn whoever_reads_another_claim_after_its_own_yields() {
+    let mut simulation = Simulation::new();
+    simulation.foreign_identity(&[]);
+    simulation.apply(NAME, manifest(json!({"adoptionPolicy": "Adopt"})));
+    let tagged = |simulation: &Simulation| simulation.calls("ses:TagResource") == 1;
+    // The answer is lost, and before the next look another cluster has put its name over ours.
+    simulation.strike("ses:TagResource", 1, crate::cloud::faults::Strike::LoseAnswer);
+    assert!(simulation.until(minutes(1), tagged));
+    let tags = &mut simulation.state().identities.held("example.com").identity.tags.clone();
+    tags.insert("ses-operator.dev/cluster".to_owned(), "cluster-2".to_owned());
+    simulation.state().identities.held("example.com").identity.tags.clone_from(tags);
+    let writes = simulation.writes().0;
+    simulation.pass(hours(1));
+    assert!(simulation.condition("Stalled").contains("of the cluster cluster-2"), "{}", simulation.describe());
+    assert_eq!(simulation.writes().0, writes);
+}
+
+#[test]
+fn a_claim_is_read_back_before_anything_is_done_with_it() {
+    let mut simulation = Simulation::new();
+    simulation.foreign_identity(&[]);
+    simulation.apply(NAME, manifest(json!({"adoptionPolicy": "Adopt"})));
+    simulation.until(minutes(1), |simulation| simulation.calls("route53:ChangeResourceRecordSets") == 1);
+    assert_eq!(simulation.calls("ses:GetEmailIdentity"), 2, "once before the claim, once after it");
+}

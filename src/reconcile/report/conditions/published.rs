@@ -99,7 +99,8 @@ impl View<'_> {
             );
         }
         if findings.iter().all(|finding| self.is_served(finding)) {
-            return Said::yes(about, Reason::Published, format!("all {} records are served", findings.len()));
+            let warnings: String = self.plan.warnings.iter().map(|warning| format!("; {warning}")).collect();
+            return Said::yes(about, Reason::Published, format!("all {} records are served{warnings}", findings.len()));
         }
         let since = self.status.pending_changes.iter().map(|change| change.since.0).max();
         let since = since.map(|since| format!(" at {}", seconds(since))).unwrap_or_default();
