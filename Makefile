@@ -21,9 +21,13 @@ test: needs ## Run every test, on a real control plane and an AWS that tells the
 	@$(CARGO) test $(WORKSPACE)
 
 .PHONY: bench
-bench: rig ## Measure calls, writes, memory and time
+bench: rig ## Measure calls, memory and time against AWS's quotas (ONLY="ready settled": some parts; FULL=1: unscaled too)
 	@$(CARGO) build $(WORKSPACE) --profile measured
-	@SES_OPERATOR_BINARY=$(TARGET)/measured/ses-operator $(TARGET)/measured/bench
+	@SES_OPERATOR_BINARY=$(TARGET)/measured/ses-operator $(TARGET)/measured/bench $(if $(FULL),--full) $(ONLY)
+
+.PHONY: bench-check
+bench-check: rig ## Compare the calls of small runs with the committed figures
+	@SES_OPERATOR_BINARY=$(TARGET)/debug/ses-operator $(TARGET)/debug/bench check
 
 .PHONY: lint
 lint: needs ## fmt and clippy, warnings as errors

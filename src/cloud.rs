@@ -25,6 +25,8 @@ pub enum ErrorKind {
     Conflict,
     /// Too many requests.
     Throttled,
+    /// Another request for the same zone or identity is under way: ask again in a moment.
+    Busy,
     /// A quota of the account is used up.
     QuotaExceeded,
     /// Missing permission or credentials.
@@ -44,6 +46,7 @@ impl ErrorKind {
             Self::NotFound => "not_found",
             Self::Conflict => "conflict",
             Self::Throttled => "throttled",
+            Self::Busy => "busy",
             Self::QuotaExceeded => "quota_exceeded",
             Self::Denied => "denied",
             Self::Rejected => "rejected",

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Namespace;
 use kube::api::ListParams;
 use kube::{Api, Client, Config};
 
@@ -51,6 +52,19 @@ pub async fn check_access(domains: &Api<SesDomain>) -> Result<(), StartError> {
         )),
         Err(error) => Err(StartError::new(format!("can't list SesDomains: {}", in_words(&error)))),
     }
+}
+
+/// The cluster's ID: the UID of the namespace kube-system, which lives as long as the cluster.
+///
+/// # Errors
+/// When it can't be read.
+pub async fn cluster_id(client: &Client) -> Result<String, StartError> {
+    let advice = "set --cluster-id, or allow to get the namespace kube-system";
+    let namespace = Api::<Namespace>::all(client.clone())
+        .get("kube-system")
+        .await
+        .map_err(|error| StartError::new(format!("can't read the cluster's ID: {}; {advice}", in_words(&error))))?;
+    namespace.metadata.uid.ok_or_else(|| StartError::new(format!("the namespace kube-system has no UID; {advice}")))
 }
 
 /// What an error of the API server means, in one line.

@@ -12,12 +12,14 @@
 //! | [`api`] | what users write and read | nothing else |
 //! | [`domain_name`], [`cloud`], [`clock`] | a normalised name; what can go wrong in a cloud; where time enters | nothing else |
 //! | [`dns`], [`ses`], [`dmarc`] | one folder for each mechanism: its types, its pure rules, its adapter | `api` |
+//! | [`quota`] | who goes first, and how fast: AWS's quotas are shared by all | `clock` |
 //! | [`reconcile`] | the four steps and the driver that names them | `dns`, `ses`, `dmarc` |
+//! | [`rounds`] | a few calls see whether thousands of settled domains are as they were left | `reconcile` |
 //! | [`aws`] | how AWS is connected to, and its errors | `cloud` |
 //! | [`leadership`] | who may write, and the Lease that decides it | `kubernetes` |
 //! | [`controller`] | watch, finalizer, status patch, when to look again | `reconcile` |
 //! | [`telemetry`] | logs, metrics, probes | `api` |
-//! | [`cli`], [`mod@run`], [`start_error`], [`kubernetes`] | arguments → clients → controller | all |
+//! | [`cli`], [`mod@run`], [`start_error`], [`kubernetes`] | arguments → clients → controller, or a plan | all |
 
 #[cfg(all(feature = "simulated-time", not(debug_assertions)))]
 compile_error!(
@@ -35,7 +37,9 @@ pub mod dns;
 pub mod domain_name;
 pub mod kubernetes;
 pub mod leadership;
+pub mod quota;
 pub mod reconcile;
+pub mod rounds;
 pub mod run;
 pub mod ses;
 pub mod start_error;

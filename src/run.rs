@@ -4,24 +4,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{self, Either};
-use k8s_openapi::api::core::v1::Namespace;
-use kube::{Api, Client};
+use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::aws::Aws;
 use crate::cli::RunOptions;
 use crate::clock::Clock;
 use crate::cloud::Region;
+use crate::controller::queue::Queue;
+use crate::controller::store::Store;
 use crate::controller::{self, Controller};
-use crate::dns::ZoneId;
 use crate::dns::route53::Route53;
 use crate::dns::snapshot::Dns;
-use crate::domain_name::DomainName;
 use crate::kubernetes;
 use crate::leadership::WritePermit;
 use crate::leadership::lease::{Lease, LeaseName};
+use crate::quota::limiters::Limiters;
 use crate::reconcile::Reconciler;
-use crate::reconcile::subject::{Filters, Settings};
+use crate::reconcile::subject::Settings;
 use crate::ses::sesv2::SesV2;
 use crate::ses::snapshot::Identities;
 use crate::start_error::StartError;
@@ -70,24 +70,30 @@ async fn start(options: &RunOptions, stopped: tokio::sync::watch::Receiver<bool>
     let domains = kubernetes::domains(client.clone(), options.namespace.as_deref());
     kubernetes::check_access(&domains).await?;
     let permit = if options.leader_elect { WritePermit::none() } else { WritePermit::alone() };
-    let aws = Aws::connect(options.region.as_deref(), permit.clone(), Arc::clone(&metrics))
+    let limiters = Limiters::new(options.rates(), clock.clone());
+    metrics.show(limiters.clone());
+    let aws = Aws::connect(options.scope.region.as_deref(), permit.clone(), Arc::clone(&metrics), limiters)
         .await
         .map_err(|error| StartError::new(error.to_string()))?;
     let account = aws.account().await.map_err(|error| StartError::new(error.to_string()))?;
     let settings = settings(options, &client, account, aws.region().clone()).await?;
     tracing::info!(account = settings.account, region = %settings.default_region, cluster = settings.cluster_id, "connected");
 
-    let (domain_store, writer) = kube::runtime::reflector::store();
+    let (store, queue) = (Store::default(), Queue::default());
     let listener = server::bind(options.bind_address).await?;
-    let serving = tokio::spawn(server::serve(listener, Arc::clone(&metrics), domain_store.clone()));
-    let reconciler = Reconciler {
+    let state = {
+        let (store, queue) = (store.clone(), queue.clone());
+        move || (store.census(), queue.load())
+    };
+    let serving = tokio::spawn(server::serve(listener, Arc::clone(&metrics), state));
+    let reconciler = Arc::new(Reconciler {
         identities: Identities::new(SesV2::new(&aws, &settings.account), clock.clone()),
         dns: Dns::new(Route53::new(&aws), clock.clone()),
         clock: clock.clone(),
         settings,
-    };
-    let controller = Controller { client: client.clone(), domains, reconciler, metrics, clock };
-    let work = controller::run(controller, domain_store, writer, is_told(stopped.clone()));
+    });
+    let controller = Controller { client: client.clone(), domains, reconciler, store, queue, metrics, clock };
+    let work = controller::run(controller, is_told(stopped.clone()));
     let outcome = if options.leader_elect {
         let name = LeaseName::find(&client, options.lease_namespace.clone());
         Lease::new(client, name, permit).lead(work, is_told(stopped)).await
@@ -105,34 +111,21 @@ async fn settings(
     account: String,
     default_region: Region,
 ) -> Result<Settings, StartError> {
-    let cluster_id = match &options.cluster_id {
+    let cluster_id = match &options.scope.cluster_id {
         Some(id) => id.clone(),
-        None => cluster_id(client).await?,
+        None => kubernetes::cluster_id(client).await?,
     };
-    let names = |names: &[String]| names.iter().map(|name| DomainName::new(name)).collect();
-    let filters = Filters {
-        domains: names(&options.domain_filter),
-        excluded: names(&options.exclude_domain),
-        zones: options.zone_filter.iter().cloned().map(ZoneId).collect(),
-    };
-    Ok(Settings { account, default_region, cluster_id, filters })
+    Ok(options.scope.settings(account, default_region, cluster_id))
 }
 
-async fn cluster_id(client: &Client) -> Result<String, StartError> {
-    let advice = "set --cluster-id, or allow to get the namespace kube-system";
-    let namespace = Api::<Namespace>::all(client.clone()).get("kube-system").await.map_err(|error| {
-        StartError::new(format!("can't read the cluster's ID: {}; {advice}", kubernetes::in_words(&error)))
-    })?;
-    namespace.metadata.uid.ok_or_else(|| StartError::new(format!("the namespace kube-system has no UID; {advice}")))
-}
-
+/// The clock of this process.
 #[cfg(not(feature = "simulated-time"))]
-async fn clock() -> Result<Clock, StartError> {
+pub(crate) async fn clock() -> Result<Clock, StartError> {
     Ok(Clock::system())
 }
 
 #[cfg(feature = "simulated-time")]
-async fn clock() -> Result<Clock, StartError> {
+pub(crate) async fn clock() -> Result<Clock, StartError> {
     use crate::clock::simulated::{CLOCK_URL, RigClock};
     let Ok(url) = std::env::var(CLOCK_URL) else { return Ok(Clock::system()) };
     let rig = RigClock::follow(url).await.map_err(|error| StartError::new(format!("{CLOCK_URL}: {error}")))?;

@@ -63,10 +63,26 @@ pub struct SesDomainStatus {
     #[schemars(length(max = 16))]
     pub pending_changes: Vec<PendingChange>,
 
+    /// While spec.suspend is true: what would be done if it were false, line by line in the style of a diff, as
+    /// `ses-operator plan` prints it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MOST_PLAN_LINES), extend("x-kubernetes-list-type" = "atomic"))]
+    pub plan: Vec<PlanLine>,
+
     /// The answer to the annotation ses-operator.dev/reconcile-requested-at: its last value that was acted on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
 }
+
+/// The plan has at most so many lines.
+pub const MOST_PLAN_LINES: usize = 64;
+/// A line of the plan has at most so many characters.
+pub const PLAN_LINE_LENGTH: usize = 512;
+
+/// A line of the plan.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(transparent)]
+pub struct PlanLine(#[schemars(length(max = PLAN_LINE_LENGTH))] pub String);
 
 /// The SES identity.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]

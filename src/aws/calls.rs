@@ -8,8 +8,11 @@ use std::time::{Duration, Instant};
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 
 use super::{CALL_TIMEOUT, errors};
-use crate::cloud::{CloudError, ErrorKind};
+use crate::cloud::{CloudError, ErrorKind, Region};
 use crate::leadership::WritePermit;
+use crate::quota::Caller;
+use crate::quota::limiter::Limiter;
+use crate::quota::limiters::Limiters;
 use crate::telemetry::metrics::Metrics;
 
 /// The one way by which calls are sent.
@@ -19,11 +22,18 @@ use crate::telemetry::metrics::Metrics;
 pub(crate) struct Calls {
     permit: WritePermit,
     metrics: Arc<Metrics>,
+    limiters: Limiters,
+    region: Option<Region>,
 }
 
 impl Calls {
-    pub(super) fn new(permit: WritePermit, metrics: Arc<Metrics>) -> Self {
-        Self { permit, metrics }
+    pub(super) fn new(permit: WritePermit, metrics: Arc<Metrics>, limiters: Limiters) -> Self {
+        Self { permit, metrics, limiters, region: None }
+    }
+
+    /// The same, for the calls to SES in a Region: each has quotas of its own.
+    pub(crate) fn in_region(&self, region: &Region) -> Self {
+        Self { region: Some(region.clone()), ..self.clone() }
     }
 
     /// A call that changes nothing.
@@ -36,7 +46,8 @@ impl Calls {
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
-        self.send(operation, object, call).await
+        let limiter = self.wait_for_turn(operation).await;
+        self.send(operation, object, limiter.as_deref(), call).await
     }
 
     /// A call that changes something: it is sent only while the permit outlasts its timeout.
@@ -49,9 +60,10 @@ impl Calls {
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
-        // A future does nothing before it is awaited, so it is not too late to ask.
+        let limiter = self.wait_for_turn(operation).await;
+        // After the wait, which may have outlasted the lease. A future does nothing before it is awaited.
         if self.permit.lasts_for(CALL_TIMEOUT) {
-            return self.send(operation, object, call).await;
+            return self.send(operation, object, limiter.as_deref(), call).await;
         }
         let error = CloudError {
             kind: ErrorKind::NotLeading,
@@ -63,10 +75,25 @@ impl Calls {
         Err(error)
     }
 
+    /// Returns when the quota that the operation spends from has a turn for the caller.
+    async fn wait_for_turn(&self, operation: &'static str) -> Option<Arc<Limiter>> {
+        let limiter = match (operation.split_once(':'), &self.region) {
+            (Some(("ses", _)), Some(region)) => self.limiters.ses(region, operation),
+            (Some(("route53", _)), _) => self.limiters.route53(),
+            _ => return None,
+        };
+        let caller = Caller::current();
+        let began = Instant::now();
+        limiter.turn(&caller).await;
+        self.metrics.waited(caller.class, began.elapsed());
+        Some(limiter)
+    }
+
     async fn send<T, E>(
         &self,
         operation: &'static str,
         object: &str,
+        limiter: Option<&Limiter>,
         call: impl Future<Output = Result<T, SdkError<E>>>,
     ) -> Result<T, CloudError>
     where
@@ -74,6 +101,12 @@ impl Calls {
     {
         let sent = Instant::now();
         let answer = call.await.map_err(|error| errors::cloud_error(operation, object, &error));
+        if let Some(limiter) = limiter {
+            match &answer {
+                Err(error) if error.kind == ErrorKind::Throttled => limiter.throttled(),
+                Ok(_) | Err(_) => limiter.answered(),
+            }
+        }
         self.note(operation, object, answer.as_ref().err(), sent.elapsed());
         answer
     }

@@ -41,7 +41,7 @@ pub(super) fn credentials_failure(error: &CredentialsError) -> (ErrorKind, Strin
     };
     let (kind, message) =
         assumed.or_else(unreached).or_else(unread).unwrap_or_else(|| (ErrorKind::Denied, plain(&causes(error))));
-    let passing = matches!(kind, ErrorKind::Throttled | ErrorKind::Unavailable)
+    let passing = matches!(kind, ErrorKind::Throttled | ErrorKind::Busy | ErrorKind::Unavailable)
         || matches!(error, CredentialsError::ProviderTimedOut(_));
     (if passing { ErrorKind::Unavailable } else { ErrorKind::Denied }, message)
 }
@@ -102,14 +102,12 @@ fn kind(status: u16, code: Option<&str>, message: &str) -> ErrorKind {
         "NotFoundException" | "NoSuchHostedZone" | "NoSuchChange" => ErrorKind::NotFound,
         "AlreadyExistsException" => ErrorKind::Conflict,
         "InvalidChangeBatch" if is_lost_race(message) => ErrorKind::Conflict,
-        "PriorRequestNotComplete"
-        | "Throttling"
+        "PriorRequestNotComplete" | "ConcurrentModificationException" | "ConcurrentModification" => ErrorKind::Busy,
+        "Throttling"
         | "ThrottlingException"
         | "ThrottledException"
         | "TooManyRequestsException"
-        | "RequestLimitExceeded"
-        | "ConcurrentModificationException"
-        | "ConcurrentModification" => ErrorKind::Throttled,
+        | "RequestLimitExceeded" => ErrorKind::Throttled,
         "LimitExceededException" | "LimitsExceeded" => ErrorKind::QuotaExceeded,
         _ if code.starts_with("AccessDenied") || is_about_credentials(code) => ErrorKind::Denied,
         _ => match status {

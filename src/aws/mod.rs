@@ -4,7 +4,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `connect` | the SDK's configuration, and what may be missing from it |
-//! | `calls` | what every call has in common: permission to write, metrics, a line in the log |
+//! | `calls` | what every call has in common: its turn, permission to write, metrics, a line in the log |
 //! | `errors` | the SDK's errors, mapped once |
 //!
 //! The SDK's types stay in here and in the two adapters, [`SesV2`](crate::ses::sesv2::SesV2) and
@@ -22,6 +22,7 @@ pub(crate) use self::calls::Calls;
 pub use self::connect::ConnectError;
 use crate::cloud::{ErrorKind, Region};
 use crate::leadership::WritePermit;
+use crate::quota::limiters::Limiters;
 use crate::telemetry::metrics::Metrics;
 
 mod calls;
@@ -48,20 +49,26 @@ impl Aws {
         region_override: Option<&str>,
         permit: WritePermit,
         metrics: Arc<Metrics>,
+        limiters: Limiters,
     ) -> Result<Self, ConnectError> {
         let sdk = connect::load(region_override).await?;
-        let aws = Self::from_config(&sdk, permit, metrics)?;
+        let aws = Self::from_config(&sdk, permit, metrics, limiters)?;
         connect::prove_credentials(&sdk).await?;
         Ok(aws)
     }
 
     /// With a configuration that is ready. The rules for calls hold all the same: no retries, and the timeout.
-    pub fn from_config(sdk: &SdkConfig, permit: WritePermit, metrics: Arc<Metrics>) -> Result<Self, ConnectError> {
+    pub fn from_config(
+        sdk: &SdkConfig,
+        permit: WritePermit,
+        metrics: Arc<Metrics>,
+        limiters: Limiters,
+    ) -> Result<Self, ConnectError> {
         let region = sdk.region().ok_or(ConnectError::NoRegion)?;
         let region = Region::new(region.as_ref());
         // Retries of the SDK's own would pass by the limits on our rate, and by leadership.
         let sdk = sdk.to_builder().retry_config(RetryConfig::disabled()).timeout_config(timeouts()).build();
-        Ok(Self { sdk, region, calls: Calls::new(permit, metrics), account: Arc::default() })
+        Ok(Self { sdk, region, calls: Calls::new(permit, metrics, limiters), account: Arc::default() })
     }
 
     /// The Region of this configuration.

@@ -1,10 +1,19 @@
-//! The command line's arguments. Every flag is an environment variable as well: `--log-format` is `SES_OPERATOR_LOG_FORMAT`.
+//! The command line's arguments. Every flag of `run` is an environment variable as well: `--log-format` is
+//! `SES_OPERATOR_LOG_FORMAT`.
 
 use std::net::SocketAddr;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use crate::cloud::Region;
+use crate::dns::ZoneId;
+use crate::domain_name::DomainName;
+use crate::quota::limiters::{ROUTE53_RATE, Rates, SES_RATE};
+use crate::reconcile::subject::{Filters, Settings};
+
 pub mod crd;
+pub mod manifest;
+pub mod plan;
 
 /// Keeps Amazon SES domain identities passing SPF, DKIM and DMARC.
 #[derive(Debug, Parser)]
@@ -20,6 +29,14 @@ pub struct Cli {
 pub enum Command {
     /// Run the operator.
     Run(Box<RunOptions>),
+    /// Print what the operator would do for manifests, in the style of a diff. Nothing is written, neither to AWS nor to the
+    /// cluster.
+    #[command(
+        after_help = "The status is 0 when there is nothing to do, 2 when there is something to do, and 1 after an error \
+        or when nothing can be done before a person mends a conflict. What the API server would refuse is not all looked \
+        at: kubectl apply --dry-run=server does."
+    )]
+    Plan(Box<PlanOptions>),
     /// Print the CustomResourceDefinition of SesDomain as YAML.
     Crd,
 }
@@ -27,30 +44,25 @@ pub enum Command {
 /// How the operator runs.
 #[derive(Clone, Debug, Args)]
 pub struct RunOptions {
-    /// The AWS Region of SesDomains that name none. Default: as the AWS SDK finds it (AWS_REGION, the profile).
-    #[arg(long, env = "SES_OPERATOR_REGION")]
-    pub region: Option<String>,
+    /// What the operator is responsible for.
+    #[command(flatten)]
+    pub scope: Scope,
 
     /// Look after the SesDomains of this namespace only. Default: of all.
     #[arg(long, env = "SES_OPERATOR_NAMESPACE")]
     pub namespace: Option<String>,
 
-    /// The cluster's name in the tags of identities: an operator of the same cluster ID knows its identities again, in
-    /// a rebuilt cluster too. Default: the UID of the namespace kube-system.
-    #[arg(long, env = "SES_OPERATOR_CLUSTER_ID")]
-    pub cluster_id: Option<String>,
+    /// Requests to SES a second, in each Region and for each operation: AWS answers one, unless it has raised the quota.
+    #[arg(long, env = "SES_OPERATOR_SES_RATE", default_value_t = SES_RATE, value_parser = rate, value_name = "PER_SECOND")]
+    pub ses_rate: f64,
 
-    /// Only domains at or below this one may be asked for (repeatable).
-    #[arg(long, env = "SES_OPERATOR_DOMAIN_FILTER", value_delimiter = ',', value_name = "DOMAIN")]
-    pub domain_filter: Vec<String>,
+    /// One limit for all operations of SES in a Region, for accounts where they turn out to share a quota.
+    #[arg(long, env = "SES_OPERATOR_SES_SHARED_LIMIT")]
+    pub ses_shared_limit: bool,
 
-    /// Domains at or below this one may not be asked for (repeatable).
-    #[arg(long, env = "SES_OPERATOR_EXCLUDE_DOMAIN", value_delimiter = ',', value_name = "DOMAIN")]
-    pub exclude_domain: Vec<String>,
-
-    /// Only hosted zones of this ID are used (repeatable).
-    #[arg(long, env = "SES_OPERATOR_ZONE_FILTER", value_delimiter = ',', value_name = "ZONE_ID")]
-    pub zone_filter: Vec<String>,
+    /// Requests to Route 53 a second: AWS answers five for the whole account, whoever asks.
+    #[arg(long, env = "SES_OPERATOR_ROUTE53_RATE", default_value_t = ROUTE53_RATE, value_parser = rate, value_name = "PER_SECOND")]
+    pub route53_rate: f64,
 
     /// Whether replicas elect the one that works. False is for a single replica only.
     #[arg(long, env = "SES_OPERATOR_LEADER_ELECT", default_value_t = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
@@ -73,6 +85,88 @@ pub struct RunOptions {
     pub log_level: String,
 }
 
+impl RunOptions {
+    /// How fast AWS may be asked.
+    pub fn rates(&self) -> Rates {
+        Rates { ses: self.ses_rate, ses_is_shared: self.ses_shared_limit, route53: self.route53_rate }
+    }
+}
+
+/// Requests a second. Slower than one in a minute nothing would ever be done, and a pace of 1,000 is none.
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse::<f64>().map_err(|error| error.to_string())?;
+    let bounds = 1.0 / 60.0..=1_000.0;
+    if bounds.contains(&rate) { Ok(rate) } else { Err("it must be from 0.0167 (one a minute) to 1000".to_owned()) }
+}
+
+/// What an operator is responsible for: the same for `run` and for `plan`, so that a plan is that of the operator.
+#[derive(Clone, Debug, Args)]
+pub struct Scope {
+    /// The AWS Region of SesDomains that name none. Default: as the AWS SDK finds it (AWS_REGION, the profile).
+    #[arg(long, env = "SES_OPERATOR_REGION")]
+    pub region: Option<String>,
+
+    /// The cluster's name in the tags of identities: an operator of the same cluster ID knows its identities again, in
+    /// a rebuilt cluster too. Default: the UID of the namespace kube-system.
+    #[arg(long, env = "SES_OPERATOR_CLUSTER_ID")]
+    pub cluster_id: Option<String>,
+
+    /// Only domains at or below this one may be asked for (repeatable).
+    #[arg(long, env = "SES_OPERATOR_DOMAIN_FILTER", value_delimiter = ',', value_name = "DOMAIN")]
+    pub domain_filter: Vec<String>,
+
+    /// Domains at or below this one may not be asked for (repeatable).
+    #[arg(long, env = "SES_OPERATOR_EXCLUDE_DOMAIN", value_delimiter = ',', value_name = "DOMAIN")]
+    pub exclude_domain: Vec<String>,
+
+    /// Only hosted zones of this ID are used (repeatable).
+    #[arg(long, env = "SES_OPERATOR_ZONE_FILTER", value_delimiter = ',', value_name = "ZONE_ID")]
+    pub zone_filter: Vec<String>,
+}
+
+impl Scope {
+    /// What holds for every reconcile, in this account and this cluster.
+    pub fn settings(&self, account: String, default_region: Region, cluster_id: String) -> Settings {
+        let names = |names: &[String]| names.iter().map(|name| DomainName::new(name)).collect();
+        let filters = Filters {
+            domains: names(&self.domain_filter),
+            excluded: names(&self.exclude_domain),
+            zones: self.zone_filter.iter().cloned().map(ZoneId).collect(),
+        };
+        Settings { account, default_region, cluster_id, filters }
+    }
+}
+
+/// What is planned.
+#[derive(Clone, Debug, Args)]
+pub struct PlanOptions {
+    /// A manifest, or - for standard input (repeatable). What is no SesDomain in it is skipped.
+    #[arg(short, long, required = true, value_name = "FILE")]
+    pub filename: Vec<String>,
+
+    /// The namespace of manifests that name none. Default: the kubeconfig's, else default.
+    #[arg(short, long, env = "SES_OPERATOR_NAMESPACE")]
+    pub namespace: Option<String>,
+
+    /// Don't ask the cluster for the resources as they are: plan as for new ones.
+    #[arg(long)]
+    pub no_cluster: bool,
+
+    /// What the operator is responsible for: as it is run with.
+    #[command(flatten)]
+    pub scope: Scope,
+}
+
+/// The status that a process ends with whose command line is refused, or asks for help: as usual, but for `plan`, whose
+/// 2 says that there is something to do.
+pub fn status_of(error: &clap::Error, command: Option<&str>) -> u8 {
+    match (error.use_stderr(), command) {
+        (false, _) => 0,
+        (true, Some("plan")) => 1,
+        (true, _) => 2,
+    }
+}
+
 /// How logs are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -89,7 +183,7 @@ mod tests {
     fn run(arguments: &[&str]) -> RunOptions {
         match Cli::parse_from(["ses-operator", "run"].iter().chain(arguments)).command {
             Command::Run(options) => *options,
-            Command::Crd => panic!("parsed as another command"),
+            Command::Crd | Command::Plan(_) => panic!("parsed as another command"),
         }
     }
 
@@ -107,8 +201,27 @@ mod tests {
     }
 
     #[test]
+    fn a_pace_has_bounds() {
+        let parsed = |text: &str| Cli::try_parse_from(["ses-operator", "run", "--ses-rate", text]).is_ok();
+        assert!(parsed("0.9") && parsed("1000"));
+        assert!(!parsed("0") && !parsed("-1") && !parsed("NaN") && !parsed("inf") && !parsed("fast"));
+    }
+
+    #[test]
     fn filters_repeat() {
         let options = run(&["--domain-filter", "a.example", "--domain-filter=b.example,c.example"]);
-        assert_eq!(options.domain_filter, ["a.example", "b.example", "c.example"]);
+        assert_eq!(options.scope.domain_filter, ["a.example", "b.example", "c.example"]);
+    }
+
+    #[test]
+    fn two_is_no_usage_error_of_a_plan() {
+        let status = |arguments: &[&str]| {
+            let error = Cli::try_parse_from(["ses-operator"].iter().chain(arguments)).expect_err("it is refused");
+            status_of(&error, arguments.first().copied())
+        };
+        assert_eq!(status(&["plan"]), 1, "a file is missing");
+        assert_eq!(status(&["plan", "-f", "-", "--no-such-flag"]), 1);
+        assert_eq!(status(&["plan", "--help"]), 0);
+        assert_eq!(status(&["run", "--no-such-flag"]), 2);
     }
 }

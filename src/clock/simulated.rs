@@ -1,8 +1,10 @@
 //! Clocks that tests move: one follows the test rig's, timers too; the other is moved by hand, for the simulation. Only
 //! with the cargo feature `simulated-time`.
 
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
@@ -32,33 +34,107 @@ impl Simulated {
     pub(super) async fn sleep_until(&self, time: Timestamp) {
         match self {
             Self::Rig(rig) => rig.sleep_until(time).await,
-            Self::Hand(hand) => {
-                while hand.now() < time {
-                    tokio::task::yield_now().await;
-                }
-            }
+            Self::Hand(hand) => hand.sleep_until(time).await,
         }
     }
 }
 
 /// The hand of a clock that stands until it is moved. Clones are the same hand.
+///
+/// Who sleeps by it is woken by the move that reaches its time: no timer of a runtime is involved, so whoever moves the
+/// hand decides the order of everything.
 #[derive(Clone, Debug)]
-pub struct Hand(Arc<AtomicI64>);
+pub struct Hand {
+    face: Arc<Mutex<Face>>,
+    /// How far this reading is from the true one: clocks may be set wrong.
+    skew: SignedDuration,
+}
+
+#[derive(Debug)]
+struct Face {
+    now: Timestamp,
+    /// Who waits, by the time that it waits for; those of one time in the order in which they came.
+    sleepers: BTreeMap<(Timestamp, u64), Waker>,
+    sleeps: u64,
+}
 
 impl Hand {
-    /// A hand that shows `time`, to the second.
+    /// A hand that shows `time`.
     pub fn at(time: Timestamp) -> Self {
-        Self(Arc::new(AtomicI64::new(time.as_second())))
+        let face = Face { now: time, sleepers: BTreeMap::new(), sleeps: 0 };
+        Self { face: Arc::new(Mutex::new(face)), skew: SignedDuration::ZERO }
+    }
+
+    /// The same hand, read by someone whose clock is ahead by so much.
+    #[must_use]
+    pub fn skewed(&self, skew: SignedDuration) -> Self {
+        Self { face: Arc::clone(&self.face), skew }
     }
 
     /// The time that it shows.
     pub fn now(&self) -> Timestamp {
-        Timestamp::from_second(self.0.load(Ordering::SeqCst)).unwrap_or(Timestamp::MAX)
+        let now = self.face().now;
+        if self.skew.is_zero() { now } else { now.checked_add(self.skew).unwrap_or(Timestamp::MAX) }
     }
 
-    /// Moves it.
+    /// Moves it, and wakes everyone whose time has come.
     pub fn move_to(&self, time: Timestamp) {
-        self.0.store(time.as_second(), Ordering::SeqCst);
+        let woken = {
+            let mut face = self.face();
+            face.now = time;
+            let sleeping = face.sleepers.split_off(&(time, u64::MAX));
+            std::mem::replace(&mut face.sleepers, sleeping)
+        };
+        woken.into_values().for_each(Waker::wake);
+    }
+
+    /// The earliest time that somebody sleeps until.
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        self.face().sleepers.first_key_value().map(|((time, _), _)| *time)
+    }
+
+    /// Sleeps until it shows `time` or later.
+    fn sleep_until(&self, time: Timestamp) -> Sleep {
+        let time = if self.skew.is_zero() { time } else { time.checked_sub(self.skew).unwrap_or(Timestamp::MAX) };
+        Sleep { face: Arc::clone(&self.face), time, place: None }
+    }
+
+    fn face(&self) -> MutexGuard<'_, Face> {
+        self.face.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody who sleeps by a hand. Whoever is dropped sleeps no more.
+struct Sleep {
+    face: Arc<Mutex<Face>>,
+    time: Timestamp,
+    place: Option<u64>,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let sleep = &mut *self;
+        let mut face = sleep.face.lock().unwrap_or_else(PoisonError::into_inner);
+        if face.now >= sleep.time {
+            return Poll::Ready(());
+        }
+        let place = *sleep.place.get_or_insert_with(|| {
+            face.sleeps += 1;
+            face.sleeps
+        });
+        face.sleepers.insert((sleep.time, place), context.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            let mut face = self.face.lock().unwrap_or_else(PoisonError::into_inner);
+            face.sleepers.remove(&(self.time, place));
+        }
     }
 }
 

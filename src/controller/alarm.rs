@@ -3,15 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures::Stream;
 use jiff::Timestamp;
-use kube::runtime::reflector::ObjectRef;
 use tokio::sync::Notify;
 
-use crate::api::SesDomain;
+use super::key::Key;
 use crate::clock::Clock;
-
-type Key = ObjectRef<SesDomain>;
 
 /// One alarm for each resource.
 #[derive(Clone, Debug)]
@@ -41,14 +37,9 @@ impl Book {
 }
 
 impl Alarms {
-    /// No alarms yet, and the stream of those that ring.
-    pub fn new(clock: Clock) -> (Self, impl Stream<Item = Key> + Send + 'static) {
-        let alarms = Self(Arc::new(Inner { clock, book: Mutex::default(), changed: Notify::new() }));
-        let ringing = futures::stream::unfold(alarms.clone(), async |alarms| {
-            let key = alarms.ring().await;
-            Some((key, alarms))
-        });
-        (alarms, ringing)
+    /// No alarms yet.
+    pub fn new(clock: Clock) -> Self {
+        Self(Arc::new(Inner { clock, book: Mutex::default(), changed: Notify::new() }))
     }
 
     /// Sets a resource's alarm, in place of the one it had.
@@ -68,7 +59,8 @@ impl Alarms {
         self.book().cancel(key);
     }
 
-    async fn ring(&self) -> Key {
+    /// Waits for the next alarm that rings. There is one who waits so: the controller.
+    pub async fn ring(&self) -> Key {
         loop {
             let first = self.book().by_time.first_key_value().map(|((time, _), key)| (*time, key.clone()));
             match first {
@@ -94,21 +86,18 @@ impl Alarms {
 
 #[cfg(test)]
 mod tests {
-    use std::pin::pin;
-
-    use futures::StreamExt;
     use jiff::SignedDuration;
 
     use super::*;
 
     fn key(name: &str) -> Key {
-        ObjectRef::new(name).within("mail")
+        Key::new("mail", name)
     }
 
     #[tokio::test]
     async fn alarms_ring_in_the_order_of_their_times_and_the_last_one_set_counts() {
         let clock = Clock::system();
-        let (alarms, ringing) = Alarms::new(clock.clone());
+        let alarms = Alarms::new(clock.clone());
         let soon = |milliseconds| clock.now() + SignedDuration::from_millis(milliseconds);
         alarms.set(key("c"), soon(30));
         alarms.set(key("a"), soon(60_000));
@@ -116,7 +105,7 @@ mod tests {
         alarms.set(key("gone"), soon(15));
         alarms.set(key("a"), soon(10));
         alarms.cancel(&key("gone"));
-        let rung: Vec<String> = pin!(ringing).take(3).map(|key| key.name).collect().await;
-        assert_eq!(rung, ["a", "b", "c"]);
+        let rung = [alarms.ring().await, alarms.ring().await, alarms.ring().await];
+        assert_eq!(rung, ["a", "b", "c"].map(key));
     }
 }

@@ -1,19 +1,22 @@
-//! Status patches and events, and the latest version of each resource.
-//!
-//! After a patch its answer is used until the watch has caught up: a stale store must not say "not ours".
+//! What is written to the API server: finalizers, status, events.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, PoisonError};
 
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Patch, PatchParams};
-use kube::runtime::events::{Event as KubeEvent, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource, ResourceExt};
+use tokio::sync::{Mutex, MutexGuard};
 
-use super::keep_what_we_use;
-use crate::api::{FIELD_MANAGER, SesDomain, SesDomainStatus};
+use super::events::Events;
+use super::key::Key;
+use super::store::Store;
+use crate::api::{FIELD_MANAGER, FINALIZER, Reason, SesDomain, SesDomainStatus};
+use crate::clock::Clock;
 use crate::kubernetes::ANSWER_TIMEOUT;
 use crate::reconcile::Journal;
-use crate::reconcile::report::Event;
+use crate::reconcile::report::{Event, conditions};
 
 /// Why a status was not written.
 #[derive(Debug, thiserror::Error)]
@@ -51,50 +54,90 @@ impl From<kube::Error> for SaveError {
     }
 }
 
-/// The journal of a real API server.
+/// The journal of a real API server. The answers to its patches go into the store.
 pub struct ApiJournal {
     client: Client,
-    reporter: Reporter,
-    /// By UID, so that a resource made anew under the same name starts from nothing.
-    latest: Mutex<HashMap<String, SesDomain>>,
+    store: Store,
+    events: Events,
+    /// The writes to one resource follow each other: it may be greeted while its reconcile begins. Whose names fall
+    /// together wait for each other's request, no longer.
+    turns: [Mutex<()>; 64],
 }
 
 impl ApiJournal {
     /// A journal that nothing was written to yet.
-    pub fn new(client: Client) -> Self {
-        let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: std::env::var("POD_NAME").ok() };
-        Self { client, reporter, latest: Mutex::default() }
+    pub fn new(client: Client, store: Store, clock: Clock) -> Self {
+        let events = Events::new(client.clone(), clock);
+        Self { client, store, events, turns: std::array::from_fn(|_| Mutex::default()) }
     }
 
-    /// The latest version of a resource: the one of the store, or the answer to our last patch.
-    pub fn latest(&self, seen: &Arc<SesDomain>) -> SesDomain {
-        let mut latest = self.known();
-        match latest.get(&uid(seen)) {
-            Some(ours) if version(ours) > version(seen) => ours.clone(),
-            Some(_) => {
-                latest.remove(&uid(seen));
-                seen.as_ref().clone()
-            }
-            None => seen.as_ref().clone(),
+    /// Says of a resource of which nobody has said anything that it is seen, and holds it.
+    ///
+    /// # Errors
+    /// When the API server did not take it.
+    pub async fn greet(&self, key: &Key, now: Timestamp) -> Result<(), SaveError> {
+        let Some(resource) = self.store.get(key).filter(|resource| is_new(resource)) else { return Ok(()) };
+        self.hold(&resource).await?;
+        let _turn = self.turn(key).await;
+        let Some(resource) = self.store.get(key).filter(|resource| is_new(resource)) else { return Ok(()) };
+        let generation = resource.metadata.generation.unwrap_or_default();
+        let status = SesDomainStatus {
+            conditions: conditions::at_first_sight(generation, now),
+            ..resource.status.clone().unwrap_or_default()
+        };
+        self.patch_status(&resource, resource.metadata.resource_version.as_deref(), &status).await.map(|_| ())
+    }
+
+    /// The journal of one reconcile of a resource.
+    pub fn open(&self, resource: &SesDomain) -> Page<'_> {
+        Page { journal: self, base: std::sync::Mutex::new(Base::of(resource)) }
+    }
+
+    /// Sets our finalizer where it is missing, and gives the resource as it is then.
+    ///
+    /// # Errors
+    /// When the API server did not take it.
+    pub async fn hold(&self, resource: &SesDomain) -> Result<Arc<SesDomain>, SaveError> {
+        let _turn = self.turn(&Key::of(resource)).await;
+        let resource = self.latest(resource);
+        if is_held(&resource) {
+            return Ok(resource);
         }
+        let finalizers = resource.finalizers().iter().cloned().chain([FINALIZER.to_owned()]).collect();
+        self.finalize(&resource, finalizers).await.map(Arc::new)
     }
 
-    /// Remembers the answer to a patch.
-    pub fn remember(&self, answer: SesDomain) {
-        self.known().insert(uid(&answer), answer);
+    /// Takes our finalizer away.
+    ///
+    /// # Errors
+    /// When the API server did not take it.
+    pub async fn release(&self, resource: &SesDomain) -> Result<(), SaveError> {
+        let _turn = self.turn(&Key::of(resource)).await;
+        let resource = self.latest(resource);
+        let left = resource.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER).cloned().collect();
+        self.finalize(&resource, left).await.map(|_| ())
     }
 
-    /// Forgets a resource.
-    pub fn forget(&self, resource: &SesDomain) {
-        self.known().remove(&uid(resource));
+    /// Sets the finalizers, on the version that was read.
+    async fn finalize(&self, resource: &SesDomain, finalizers: Vec<String>) -> Result<SesDomain, SaveError> {
+        let patch = serde_json::json!({"metadata": {
+            "finalizers": finalizers,
+            "resourceVersion": resource.metadata.resource_version,
+            "uid": resource.metadata.uid,
+        }});
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let answer = answered(self.api(resource).patch(&resource.name_any(), &params, &Patch::Merge(&patch))).await?;
+        self.store.learn(answer.clone());
+        Ok(answer)
     }
 
-    async fn patch(
+    /// Writes a status over a version, and gives the resource as it is then.
+    async fn patch_status(
         &self,
         resource: &SesDomain,
-        version: Option<String>,
+        version: Option<&str>,
         status: &SesDomainStatus,
-    ) -> Result<(), SaveError> {
+    ) -> Result<SesDomain, SaveError> {
         let patch = serde_json::json!({
             "apiVersion": SesDomain::api_version(&()),
             "kind": SesDomain::kind(&()),
@@ -107,38 +150,125 @@ impl ApiJournal {
             "status": status,
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        let mut answer =
+        let answer =
             answered(self.api(resource).patch_status(&resource.name_any(), &params, &Patch::Apply(&patch))).await?;
-        keep_what_we_use(&mut answer);
-        self.remember(answer);
-        Ok(())
+        self.store.learn(answer.clone());
+        Ok(answer)
+    }
+
+    /// The latest version of a resource. One that was made anew under the same name is another.
+    fn latest(&self, resource: &SesDomain) -> Arc<SesDomain> {
+        let found = self.store.get(&Key::of(resource));
+        let found = found.filter(|found| found.metadata.uid == resource.metadata.uid);
+        found.unwrap_or_else(|| Arc::new(resource.clone()))
+    }
+
+    async fn turn(&self, key: &Key) -> MutexGuard<'_, ()> {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let place = hasher.finish() % self.turns.len() as u64;
+        self.turns[usize::try_from(place).unwrap_or_default()].lock().await
     }
 
     fn api(&self, resource: &SesDomain) -> Api<SesDomain> {
         Api::namespaced(self.client.clone(), &resource.namespace().unwrap_or_default())
     }
+}
 
-    fn known(&self) -> MutexGuard<'_, HashMap<String, SesDomain>> {
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+/// Whether our finalizer is on a resource.
+pub(super) fn is_held(resource: &SesDomain) -> bool {
+    resource.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
+}
+
+/// Whether nothing but our greeting was said of a resource.
+fn is_greeted(resource: &SesDomain) -> bool {
+    let Some(status) = &resource.status else { return false };
+    let greets = |condition: &Condition| condition.reason == Reason::Progressing.to_string();
+    let rest = SesDomainStatus { conditions: Vec::new(), observed_generation: None, ..status.clone() };
+    rest == SesDomainStatus::default() && !status.conditions.is_empty() && status.conditions.iter().all(greets)
+}
+
+/// Whether nobody has said anything about a resource yet. The CRD's default is generation -1.
+pub(super) fn is_new(resource: &SesDomain) -> bool {
+    let silent = resource.status.as_ref().is_none_or(|status| status.conditions.is_empty());
+    silent && resource.metadata.deletion_timestamp.is_none()
+}
+
+/// The journal of one reconcile: it writes the status over the version that it was made from.
+pub struct Page<'a> {
+    journal: &'a ApiJournal,
+    base: std::sync::Mutex<Base>,
+}
+
+/// What a reconcile believes to be the latest version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Base {
+    uid: Option<String>,
+    version: Option<String>,
+    /// The status, as a hash: a reconcile may wait for minutes, and there are many.
+    status: u64,
+    silent: bool,
+}
+
+impl Base {
+    fn of(resource: &SesDomain) -> Self {
+        let mut hasher = DefaultHasher::new();
+        serde_json::to_string(&resource.status).unwrap_or_default().hash(&mut hasher);
+        Self {
+            uid: resource.metadata.uid.clone(),
+            version: resource.metadata.resource_version.clone(),
+            status: hasher.finish(),
+            silent: is_new(resource),
+        }
+    }
+
+    /// Whether nobody has written the status in between, but ourselves to greet the resource.
+    fn stands_in(&self, found: &SesDomain) -> bool {
+        let now = Self::of(found);
+        self.uid == now.uid && (self.status == now.status || (self.silent && is_greeted(found)))
     }
 }
 
-impl Journal for ApiJournal {
+impl Page<'_> {
+    /// The version to write over.
+    fn base(&self, resource: &SesDomain) -> Base {
+        let mut base = self.base.lock().unwrap_or_else(PoisonError::into_inner);
+        if base.silent
+            && let Some(found) = self.journal.store.get(&Key::of(resource)).filter(|found| base.stands_in(found))
+        {
+            *base = Base::of(&found);
+        }
+        base.clone()
+    }
+
+    async fn write(
+        &self,
+        resource: &SesDomain,
+        version: Option<&str>,
+        status: &SesDomainStatus,
+    ) -> Result<(), SaveError> {
+        let answer = self.journal.patch_status(resource, version, status).await?;
+        *self.base.lock().unwrap_or_else(PoisonError::into_inner) = Base::of(&answer);
+        Ok(())
+    }
+}
+
+impl Journal for Page<'_> {
     type Error = SaveError;
 
-    /// Writes the status over the version that it was made from. Where only the spec changed meanwhile it is written all
-    /// the same, since what was done must not be forgotten; where somebody wrote the status, we look again.
+    /// Where only the spec changed meanwhile the status is written all the same, since what was done must not be
+    /// forgotten; where somebody wrote the status, we look again.
     async fn save(&self, resource: &SesDomain, status: &SesDomainStatus) -> Result<(), SaveError> {
-        let base = self.latest(&Arc::new(resource.clone()));
-        match self.patch(resource, base.metadata.resource_version.clone(), status).await {
+        let _turn = self.journal.turn(&Key::of(resource)).await;
+        let base = self.base(resource);
+        match self.write(resource, base.version.as_deref(), status).await {
             Err(SaveError::Outdated) => {
-                let found = answered(self.api(resource).get(&resource.name_any())).await?;
-                let same = found.metadata.uid == base.metadata.uid && found.status == base.status;
-                if !same {
-                    self.forget(resource);
+                let found = answered(self.journal.api(resource).get(&resource.name_any())).await?;
+                self.journal.store.learn(found.clone());
+                if !base.stands_in(&found) {
                     return Err(SaveError::Outdated);
                 }
-                self.patch(resource, found.metadata.resource_version.clone(), status).await
+                self.write(resource, found.metadata.resource_version.as_deref(), status).await
             }
             outcome => outcome,
         }
@@ -150,48 +280,51 @@ impl Journal for ApiJournal {
         } else {
             tracing::info!(reason = event.reason, "{}", event.note);
         }
-        let event = KubeEvent {
-            type_: if event.warning { EventType::Warning } else { EventType::Normal },
-            reason: event.reason.clone(),
-            note: Some(shortened(&event.note)),
-            action: event.action.to_owned(),
-            secondary: None,
-        };
-        // A recorder tells events apart by their reason, and would keep the first one's note: each is told by its own.
-        let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
-        if let Err(error) = answered(recorder.publish(&event, &resource.object_ref(&()))).await {
+        if let Err(error) = self.journal.events.tell(resource, event).await {
             tracing::debug!("an event could not be told: {error}");
         }
     }
 }
 
-/// The API server refuses events whose note is longer than 1,024 bytes.
-fn shortened(note: &str) -> String {
-    const LIMIT: usize = 1024;
-    if note.len() <= LIMIT {
-        return note.to_owned();
-    }
-    let end = (0..=LIMIT - '…'.len_utf8()).rev().find(|end| note.is_char_boundary(*end)).unwrap_or(0);
-    format!("{}…", &note[..end])
-}
-
-fn uid(resource: &SesDomain) -> String {
-    resource.metadata.uid.clone().unwrap_or_default()
-}
-
-/// Versions of one resource grow: so says Kubernetes since 1.35, and so it has been with etcd ever since.
-fn version(resource: &SesDomain) -> u64 {
-    resource.metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
+    fn resource(uid: &str, status: Value) -> SesDomain {
+        serde_json::from_value(json!({
+            "apiVersion": "ses-operator.dev/v1alpha1",
+            "kind": "SesDomain",
+            "metadata": {"name": "domain", "namespace": "mail", "uid": uid, "generation": 1},
+            "spec": {"domain": "example.com"},
+            "status": status,
+        }))
+        .expect("a SesDomain")
+    }
+
     #[test]
-    fn a_long_note_is_cut_between_characters() {
-        assert_eq!(shortened("short"), "short");
-        let cut = shortened(&"é".repeat(2000));
-        assert!(cut.len() <= 1024 && cut.ends_with('…'), "{} bytes", cut.len());
+    fn a_status_is_written_over_what_it_was_made_from_and_over_our_own_greeting() {
+        let greeting = SesDomainStatus {
+            conditions: conditions::at_first_sight(1, Timestamp::UNIX_EPOCH),
+            observed_generation: Some(-1),
+            ..SesDomainStatus::default()
+        };
+        let greeting = serde_json::to_value(greeting).expect("JSON");
+        let unseen = json!({"observedGeneration": -1});
+        let ready = json!([{
+            "type": "Ready", "status": "True", "reason": "Ready", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }]);
+        let of_account = |account: &str| json!({"conditions": ready, "account": account});
+        let (known, other) = (of_account("1"), of_account("2"));
+        let of = |status: &Value| Base::of(&resource("u", status.clone()));
+        let found = |status: &Value| resource("u", status.clone());
+        assert!(of(&known).stands_in(&found(&known)));
+        assert!(!of(&known).stands_in(&found(&other)), "somebody wrote it");
+        assert!(!of(&known).stands_in(&resource("another", known.clone())), "it was made anew");
+        assert!(of(&unseen).stands_in(&found(&greeting)));
+        assert!(!of(&known).stands_in(&found(&greeting)), "somebody has taken the status away");
+        let forged = json!({"conditions": greeting["conditions"], "account": "1"});
+        assert!(!of(&unseen).stands_in(&found(&forged)));
     }
 }

@@ -1,48 +1,66 @@
-//! The controller: watch, finalizer, the resource's latest version, and when to look again.
+//! The controller: which resource is reconciled when, on its latest version, and what is written to the API server.
+//!
+//! The watch fills the store, and wakes in the queue whoever asks for a reconcile; alarms wake whose time has come. Who has
+//! the turn is reconciled in a task of its own.
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`key`] | a resource's namespace and name |
+//! | [`store`] | what is known of each resource, in few bytes |
+//! | [`urgency`] | what asks for a reconcile, and how urgently |
+//! | [`queue`] | which resource is reconciled next |
 //! | [`alarm`] | the times of the next looks |
-//! | [`journal`] | status patches and events |
+//! | [`turn`] | one reconcile, from the latest version to the next alarm |
 //! | [`neighbors`] | what a reconcile must know of the other SesDomains |
+//! | [`journal`], [`events`] | what is written to the API server |
 //! | [`retry`] | how long to wait after which failure |
 
 use std::collections::HashMap;
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use jiff::SignedDuration;
-use kube::api::{Patch, PatchParams};
-use kube::runtime::controller::{Action, Config};
-use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
-use kube::runtime::{PredicateConfig, WatchStreamExt, reflector, watcher};
-use kube::{Api, Client, ResourceExt};
-use tracing::Instrument;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
-use crate::api::{FIELD_MANAGER, FINALIZER, RECONCILE_REQUESTED_AT, SesDomain, SesDomainStatus};
+use crate::api::SesDomain;
 use crate::clock::Clock;
-use crate::cloud::ErrorKind;
-use crate::dns::DnsProvider;
-use crate::kubernetes;
-use crate::reconcile::report::{Next, conditions};
-use crate::reconcile::{Journal, Outcome, Reconciler};
+use crate::dns::{DnsProvider, ZoneId};
+use crate::domain_name::DomainName;
+use crate::quota::Class;
+use crate::reconcile::{Reconciler, rest};
+use crate::rounds::{Rounds, Watched};
 use crate::ses::IdentityService;
 use crate::telemetry::metrics::Metrics;
 
 pub mod alarm;
+pub mod events;
 pub mod journal;
+pub mod key;
 pub mod neighbors;
+pub mod queue;
 pub mod retry;
+pub mod store;
+pub mod turn;
+pub mod urgency;
 
 use alarm::Alarms;
-use journal::{ApiJournal, SaveError, answered};
+use journal::ApiJournal;
+use key::Key;
+use queue::Queue;
+use store::{Sighting, Store};
+use turn::Context;
 
-/// How many resources are reconciled at once. AWS's quotas, not this, decide the speed.
-const CONCURRENCY: u16 = 16;
+/// So many resources are listed with one request: a page is held in memory twice, as text and parsed.
+const PAGE: u32 = 100;
+/// A new resource of which nothing is said after this time is greeted: it waits, and says so. One that need not wait is
+/// spared the request.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// So many are greeted at once.
+const GREETINGS: usize = 8;
 
 /// What the controller works with.
 pub struct Controller<S, D> {
@@ -51,223 +69,151 @@ pub struct Controller<S, D> {
     /// The SesDomains that are looked after.
     pub domains: Api<SesDomain>,
     /// What reconciles.
-    pub reconciler: Reconciler<S, D>,
+    pub reconciler: Arc<Reconciler<S, D>>,
+    /// What is known of the SesDomains: empty, until the controller runs.
+    pub store: Store,
+    /// Who is to be reconciled.
+    pub queue: Queue,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Time.
     pub clock: Clock,
 }
 
-struct Context<S, D> {
-    controller: Controller<S, D>,
-    store: Store<SesDomain>,
-    alarms: Alarms,
-    journal: ApiJournal,
-    failures: Mutex<HashMap<ObjectRef<SesDomain>, u32>>,
+/// Watches and reconciles until `stopped`; reconciles that are under way are let finish.
+pub async fn run<S: IdentityService, D: DnsProvider>(controller: Controller<S, D>, stopped: impl Future<Output = ()>) {
+    let alarms = Alarms::new(controller.clock.clone());
+    let journal = ApiJournal::new(controller.client.clone(), controller.store.clone(), controller.clock.clone());
+    let context = Arc::new(Context { controller, alarms, journal, failures: Mutex::new(HashMap::new()) });
+    // In a task of its own: comparing all resources takes a moment. It ends with the controller.
+    let mut rounds = JoinSet::new();
+    rounds.spawn(go_rounds(Arc::clone(&context)));
+    let mut reconciles = JoinSet::new();
+    let (arrived, arrivals) = mpsc::unbounded_channel();
+    tokio::select! {
+        () = stopped => {}
+        () = watch(&context, &arrived) => {}
+        () = greet(&context, arrivals) => {}
+        () = ring(&context) => {}
+        () = start(&context, &mut reconciles) => {}
+    }
+    rounds.abort_all();
+    while reconciles.join_next().await.is_some() {}
 }
 
-/// Watches and reconciles until `stopped`; reconciles that are under way are let finish.
-pub async fn run<S: IdentityService, D: DnsProvider>(
-    controller: Controller<S, D>,
-    store: Store<SesDomain>,
-    writer: Writer<SesDomain>,
-    stopped: impl Future<Output = ()> + Send + Sync + 'static,
+/// Goes the rounds, once it is known over whom.
+async fn go_rounds<S: IdentityService, D: DnsProvider>(context: Arc<Context<S, D>>) {
+    let Controller { store, queue, reconciler, .. } = &context.controller;
+    store.listed().await;
+    let watched = All { store: store.clone(), queue: queue.clone() };
+    Rounds::new(Arc::clone(reconciler), watched).go().await;
+}
+
+/// The resources as the rounds see them.
+struct All {
+    store: Store,
+    queue: Queue,
+}
+
+impl Watched for All {
+    fn each(&self, look: &mut dyn FnMut(&SesDomain)) {
+        self.store.for_each(look);
+    }
+
+    fn each_in_zone(&self, zone: &ZoneId, look: &mut dyn FnMut(&SesDomain)) {
+        self.store.each_in_zone(zone, look);
+    }
+
+    fn wake(&self, namespace: &str, name: &str, class: Class) {
+        self.queue.wake(&Key::new(namespace, name), class);
+    }
+}
+
+/// Takes in what the watch shows.
+async fn watch<S: IdentityService, D: DnsProvider>(
+    context: &Context<S, D>,
+    arrived: &mpsc::UnboundedSender<(Instant, Key)>,
 ) {
-    let (alarms, ringing) = Alarms::new(controller.clock.clone());
-    let journal = ApiJournal::new(controller.client.clone());
-    let watch = watcher(controller.domains.clone(), watcher::Config::default().any_semantic().page_size(500))
-        .default_backoff()
-        .modify(keep_what_we_use);
-    let changed = reflector(writer, watch)
-        .applied_objects()
-        // Our own status patches ask for nothing.
-        .predicate_filter(asks, PredicateConfig::default());
-    let context = Arc::new(Context { controller, store: store.clone(), alarms, journal, failures: Mutex::default() });
-    let results = kube::runtime::Controller::for_stream(changed, store)
-        .reconcile_on(ringing)
-        .with_config(Config::default().concurrency(CONCURRENCY))
-        .graceful_shutdown_on(stopped)
-        .run(reconcile, |_, _, _| Action::await_change(), context);
-    pin!(results)
-        .for_each(async |result| {
-            if let Err(error) = result {
-                tracing::warn!("the watch was interrupted: {error}");
+    // Not `any_semantic`: from its cache the API server would answer with all resources on one page.
+    let config = watcher::Config::default().page_size(PAGE);
+    let mut events = pin!(watcher(context.controller.domains.clone(), config).default_backoff());
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => {
+                for sighting in context.controller.store.observe(event) {
+                    context.sees(sighting, arrived);
+                }
+            }
+            Err(error) => tracing::warn!("the watch was interrupted: {error}"),
+        }
+    }
+}
+
+/// Wakes whose time has come.
+async fn ring<S: IdentityService, D: DnsProvider>(context: &Context<S, D>) {
+    loop {
+        let key = context.alarms.ring().await;
+        if let Some(resource) = context.controller.store.get(&key) {
+            let class = if context.has_failed(&key) { Class::Pending } else { Class::Sweep };
+            context.controller.queue.wake(&key, class.min(urgency::of(&resource)));
+        }
+    }
+}
+
+/// Starts the reconciles whose turn it is.
+async fn start<S: IdentityService, D: DnsProvider>(context: &Arc<Context<S, D>>, reconciles: &mut JoinSet<()>) {
+    loop {
+        tokio::select! {
+            turn = context.controller.queue.next() => {
+                reconciles.spawn(turn::take(Arc::clone(context), turn));
+            }
+            Some(_) = reconciles.join_next() => {}
+        }
+    }
+}
+
+/// Greets the new ones that have to wait.
+async fn greet<S: IdentityService, D: DnsProvider>(
+    context: &Context<S, D>,
+    arrivals: mpsc::UnboundedReceiver<(Instant, Key)>,
+) {
+    // They come in the order of their times, since the patience with each is the same.
+    let waited = futures::stream::unfold(arrivals, async |mut arrivals| {
+        let (since, key) = arrivals.recv().await?;
+        tokio::time::sleep_until((since + PATIENCE).into()).await;
+        Some((key, arrivals))
+    });
+    waited
+        .for_each_concurrent(GREETINGS, async |key| {
+            if let Err(error) = context.journal.greet(&key, context.controller.clock.now()).await {
+                tracing::debug!("{key} could not be greeted: {error}");
             }
         })
         .await;
 }
 
-/// Managed fields and the last applied manifest are most of an object, and nothing here reads them.
-fn keep_what_we_use(domain: &mut SesDomain) {
-    domain.metadata.managed_fields = None;
-    domain.annotations_mut().retain(|name, _| name == RECONCILE_REQUESTED_AT);
-}
-
-/// What of an object asks for a reconcile when it changes.
-fn asks(domain: &SesDomain) -> Option<u64> {
-    let metadata = &domain.metadata;
-    let mut hasher = DefaultHasher::new();
-    metadata.generation.hash(&mut hasher);
-    metadata.deletion_timestamp.is_some().hash(&mut hasher);
-    metadata.annotations.hash(&mut hasher);
-    metadata.finalizers.hash(&mut hasher);
-    Some(hasher.finish())
-}
-
-/// One reconcile. Whatever comes of it, an alarm is set for the next look, so no error is left for the runtime.
-async fn reconcile<S: IdentityService, D: DnsProvider>(
-    seen: Arc<SesDomain>,
-    context: Arc<Context<S, D>>,
-) -> Result<Action, std::convert::Infallible> {
-    // A root of its own: the runtime's span would say the same a second time in every line.
-    let span = tracing::info_span!(
-        parent: None,
-        "reconcile",
-        namespace = seen.namespace().unwrap_or_default(),
-        // Not `name`: JSON logs have the span's own name there.
-        resource = seen.name_any(),
-        domain = seen.spec.domain
-    );
-    async {
-        let started = Instant::now();
-        let outcome = context.reconcile(&seen).await;
-        let label = context.settle(&seen, outcome);
-        context.controller.metrics.reconcile(label, started.elapsed());
-    }
-    .instrument(span)
-    .await;
-    Ok(Action::await_change())
-}
-
 impl<S: IdentityService, D: DnsProvider> Context<S, D> {
-    async fn reconcile(&self, seen: &Arc<SesDomain>) -> Result<Option<Outcome>, SaveError> {
-        let mut resource = self.journal.latest(seen);
-        let deleting = resource.metadata.deletion_timestamp.is_some();
-        let held = resource.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
-        if deleting && !held {
-            self.journal.forget(&resource);
-            return Ok(None);
-        }
-        if !held {
-            let finalizers = resource.finalizers().iter().cloned().chain([FINALIZER.to_owned()]).collect();
-            resource = self.finalize(&resource, finalizers).await?;
-        }
-        if is_new(resource.status.as_ref()) && !deleting {
-            self.journal.save(&resource, &self.first_sight(&resource)).await?;
-            resource = self.journal.latest(&Arc::new(resource));
-        }
-        let others = self.store.state();
-        let neighbors = neighbors::of(&resource, others.iter().map(AsRef::as_ref));
-        let outcome = self.controller.reconciler.reconcile(&resource, neighbors, &self.journal).await?;
-        if outcome.gone {
-            let resource = self.journal.latest(&Arc::new(resource));
-            let left = resource.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER).cloned().collect();
-            self.finalize(&resource, left).await?;
-            self.journal.forget(&resource);
-            tracing::info!("released");
-        }
-        Ok(Some(outcome))
-    }
-
-    /// Sets the finalizers, on the version that was read.
-    async fn finalize(&self, resource: &SesDomain, finalizers: Vec<String>) -> Result<SesDomain, SaveError> {
-        let patch = serde_json::json!({"metadata": {
-            "finalizers": finalizers,
-            "resourceVersion": resource.metadata.resource_version,
-            "uid": resource.metadata.uid,
-        }});
-        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        let api: Api<SesDomain> =
-            Api::namespaced(self.controller.client.clone(), &resource.namespace().unwrap_or_default());
-        let mut answer = answered(api.patch(&resource.name_any(), &params, &Patch::Merge(&patch))).await?;
-        keep_what_we_use(&mut answer);
-        self.journal.remember(answer.clone());
-        Ok(answer)
-    }
-
-    fn first_sight(&self, resource: &SesDomain) -> SesDomainStatus {
-        SesDomainStatus {
-            conditions: conditions::at_first_sight(
-                resource.metadata.generation.unwrap_or_default(),
-                self.controller.clock.now(),
-            ),
-            ..resource.status.clone().unwrap_or_default()
-        }
-    }
-
-    /// Sets the alarm for the next look, and gives the outcome's name for the metrics.
-    fn settle(&self, seen: &SesDomain, outcome: Result<Option<Outcome>, SaveError>) -> &'static str {
-        let key = ObjectRef::from_obj(seen);
+    fn sees(&self, sighting: Sighting, arrived: &mpsc::UnboundedSender<(Instant, Key)>) {
         let now = self.controller.clock.now();
-        match outcome {
-            Ok(None) => {
-                self.forget(seen, &key);
-                "gone"
+        match sighting {
+            Sighting::First(key, resource) if rest::at_rest(&resource, now) => {
+                self.alarms.set(key, rest::next_look(&resource, now));
             }
-            Ok(Some(outcome)) if outcome.gone => {
-                self.forget(seen, &key);
-                "gone"
+            Sighting::First(key, resource) => {
+                self.controller.queue.wake(&key, urgency::of(&resource));
+                if journal::is_new(&resource) {
+                    // Nobody listens any more only when the controller stops.
+                    let _ = arrived.send((Instant::now(), key));
+                }
             }
-            Ok(Some(Outcome { next: Next::At(time), .. })) => {
-                self.failed(&key, false);
-                self.alarms.set(key.clone(), time + retry::spread(&key, time.duration_since(now)));
-                "ok"
-            }
-            Ok(Some(Outcome { next: Next::Now, .. })) => {
-                self.alarms.set(key, now + SignedDuration::from_secs(1));
-                "ok"
-            }
-            Ok(Some(Outcome { next: Next::Retry(kind), failure, .. })) => {
-                let wait = retry::after(kind, self.failed(&key, true));
-                let failure = failure.map(|failure| failure.to_string()).unwrap_or_default();
-                tracing::warn!(kind = kind.as_label(), wait = %wait, "{failure}");
-                self.alarms.set(key.clone(), now + wait + retry::spread(&key, wait));
-                kind.as_label()
-            }
-            Err(SaveError::Gone) => {
-                self.forget(seen, &key);
-                "gone"
-            }
-            Err(SaveError::Outdated) => {
-                self.alarms.set(key, now + SignedDuration::from_secs(1));
-                "outdated"
-            }
-            Err(error @ (SaveError::Refused(_) | SaveError::Unanswered)) => {
-                let wait = retry::after(ErrorKind::Unavailable, self.failed(&key, true));
-                let words = if let SaveError::Refused(error) = &error {
-                    kubernetes::in_words(error)
-                } else {
-                    error.to_string()
-                };
-                tracing::warn!(wait = %wait, "can't write to the API server: {words}");
-                self.alarms.set(key, now + wait);
-                "api_server"
+            Sighting::Asks(key, class) => self.controller.queue.wake(&key, class),
+            Sighting::Gone(key, resource) => {
+                self.forget(&key, &resource);
+                // Whoever was refused for this one's sake may have the domain now.
+                for other in self.controller.store.of_domain(&DomainName::new(&resource.spec.domain)) {
+                    self.controller.queue.wake(&other, Class::Changed);
+                }
             }
         }
     }
-
-    /// Counts failures in a row, and gives their number.
-    fn failed(&self, key: &ObjectRef<SesDomain>, failed: bool) -> u32 {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        if failed {
-            let count = failures.entry(key.clone()).or_default();
-            *count = count.saturating_add(1);
-            *count
-        } else {
-            failures.remove(key);
-            0
-        }
-    }
-
-    fn forget(&self, resource: &SesDomain, key: &ObjectRef<SesDomain>) {
-        self.failed(key, false);
-        self.alarms.cancel(key);
-        self.journal.forget(resource);
-        self.controller.reconciler.forget(resource);
-    }
-}
-
-/// Whether nobody has said anything about a resource yet. The CRD's default is generation -1.
-fn is_new(status: Option<&SesDomainStatus>) -> bool {
-    status.is_none_or(|status| status.conditions.is_empty())
 }

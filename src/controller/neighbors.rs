@@ -6,6 +6,14 @@ use crate::api::SesDomain;
 use crate::domain_name::DomainName;
 use crate::reconcile::subject::{MailFromUse, Neighbors, Rival};
 
+/// The domains whose SesDomains may be neighbors: its own, and those that its MAIL FROM name may belong to.
+pub fn domains(resource: &SesDomain) -> Vec<DomainName> {
+    let domain = DomainName::new(&resource.spec.domain);
+    let mail_from = mail_from_of(resource);
+    let above = mail_from.iter().flat_map(DomainName::self_and_ancestors).filter(|name| *name != domain);
+    std::iter::once(domain.clone()).chain(above).collect()
+}
+
 /// The other SesDomains that stand in the way of this one, or wait for it.
 pub fn of<'a>(resource: &SesDomain, all: impl Iterator<Item = &'a SesDomain>) -> Neighbors {
     let domain = DomainName::new(&resource.spec.domain);

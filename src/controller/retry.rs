@@ -11,6 +11,7 @@ use crate::cloud::ErrorKind;
 pub fn after(kind: ErrorKind, failures: u32) -> SignedDuration {
     let (first, longest) = match kind {
         ErrorKind::Conflict | ErrorKind::NotFound => (1, 30),
+        ErrorKind::Busy => (2, 60),
         ErrorKind::Unavailable => (2, 120),
         ErrorKind::Throttled => (2, 300),
         ErrorKind::NotLeading => (5, 30),

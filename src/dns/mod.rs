@@ -5,7 +5,9 @@
 //! | [`text`] | TXT values as DNS writes them |
 //! | [`spf`] | what an SPF policy says about Amazon SES |
 //! | [`zones`] | which hosted zone a name belongs to |
-//! | [`snapshot`] | what was read lately, with its age |
+//! | [`view`] | what is known of one zone, and how old it is |
+//! | [`batch`], [`writer`] | what leaves together in one change of a zone, and when |
+//! | [`snapshot`] | what was read lately, shared by all domains |
 //! | [`route53`] | the provider Amazon Route 53 |
 
 use std::fmt;
@@ -14,10 +16,13 @@ use std::future::Future;
 use crate::cloud::CloudError;
 use crate::domain_name::DomainName;
 
+pub mod batch;
 pub mod route53;
 pub mod snapshot;
 pub mod spf;
 pub mod text;
+pub mod view;
+pub mod writer;
 pub mod zones;
 
 /// The ID of a hosted zone, without the `/hostedzone/` prefix.
@@ -37,6 +42,8 @@ pub struct HostedZone {
     pub id: ZoneId,
     /// Its name.
     pub name: DomainName,
+    /// How many record sets it held when it was listed.
+    pub record_sets: usize,
 }
 
 /// The type of a record set.
@@ -135,6 +142,9 @@ pub struct Subtree {
 pub trait DnsProvider: Send + Sync + 'static {
     /// All public hosted zones.
     fn hosted_zones(&self) -> impl Future<Output = Result<Vec<HostedZone>, CloudError>> + Send;
+
+    /// All record sets of a zone: one call for each 300.
+    fn listing(&self, zone: &ZoneId) -> impl Future<Output = Result<Vec<RecordSet>, CloudError>> + Send;
 
     /// The record sets at `root` and below it in one zone: one call, so the answer may be incomplete.
     fn subtree(&self, zone: &ZoneId, root: &DomainName) -> impl Future<Output = Result<Subtree, CloudError>> + Send;

@@ -15,6 +15,8 @@ mod convert;
 /// What Route 53 gives in one page at the most.
 const ZONES_PER_PAGE: i32 = 100;
 const RECORD_SETS_PER_PAGE: i32 = 300;
+/// Ten times what a zone may hold, unless AWS has raised its quota.
+const MOST_PAGES: usize = 334;
 /// What people find at a change in the zone's history.
 const COMMENT: &str = "ses-operator";
 
@@ -46,18 +48,17 @@ impl Route53 {
     async fn page(
         &self,
         zone: &ZoneId,
-        root: &DomainName,
-        start: Start,
+        object: &str,
+        start: Option<Start>,
     ) -> Result<ListResourceRecordSetsOutput, CloudError> {
-        let list = self
-            .client
-            .list_resource_record_sets()
-            .hosted_zone_id(&zone.0)
-            .start_record_name(start.name)
-            .set_start_record_type(start.record_type)
-            .set_start_record_identifier(start.identifier)
-            .max_items(RECORD_SETS_PER_PAGE);
-        self.calls.read(LIST_RECORD_SETS, &in_zone(root, zone), list.send()).await
+        let mut list = self.client.list_resource_record_sets().hosted_zone_id(&zone.0).max_items(RECORD_SETS_PER_PAGE);
+        if let Some(start) = start {
+            list = list
+                .start_record_name(start.name)
+                .set_start_record_type(start.record_type)
+                .set_start_record_identifier(start.identifier);
+        }
+        self.calls.read(LIST_RECORD_SETS, object, list.send()).await
     }
 }
 
@@ -79,6 +80,7 @@ impl DnsProvider for Route53 {
             zones.extend(public.map(|zone| HostedZone {
                 id: ZoneId(without_path(&zone.id).to_owned()),
                 name: DomainName::new(&zone.name),
+                record_sets: zone.resource_record_set_count.and_then(|count| count.try_into().ok()).unwrap_or_default(),
             }));
             if !page.is_truncated {
                 return Ok(zones);
@@ -91,9 +93,26 @@ impl DnsProvider for Route53 {
         }
     }
 
+    async fn listing(&self, zone: &ZoneId) -> Result<Vec<RecordSet>, CloudError> {
+        let mut sets = Vec::new();
+        let mut start = None;
+        for _ in 0..MOST_PAGES {
+            let page = self.page(zone, &zone.0, start.take()).await?;
+            sets.extend(page.resource_record_sets.into_iter().map(record_set));
+            if !page.is_truncated {
+                return Ok(sets);
+            }
+            // Half a zone must not pass for a whole one, nor the first page come again for ever.
+            let Some(name) = page.next_record_name else { return Err(cut_off(LIST_RECORD_SETS, &zone.0)) };
+            let (record_type, identifier) = (page.next_record_type, page.next_record_identifier);
+            start = Some(Start { name, record_type, identifier });
+        }
+        Err(cut_off(LIST_RECORD_SETS, &zone.0))
+    }
+
     async fn subtree(&self, zone: &ZoneId, root: &DomainName) -> Result<Subtree, CloudError> {
         let start = Start { name: absolute(root), record_type: None, identifier: None };
-        let page = self.page(zone, root, start).await?;
+        let page = self.page(zone, &in_zone(root, zone), Some(start)).await?;
         // Names are sorted by their labels from the right, so those below a name stand together, the name itself first.
         let next = page.next_record_name.as_deref().map(DomainName::new).filter(|_| page.is_truncated);
         let complete = !page.is_truncated || next.as_ref().is_some_and(|next| !next.is_within(root));
@@ -110,7 +129,7 @@ impl DnsProvider for Route53 {
         let mut sets = Vec::new();
         let mut start = Start { name: absolute(name), record_type: None, identifier: None };
         loop {
-            let page = self.page(zone, name, start).await?;
+            let page = self.page(zone, &in_zone(name, zone), Some(start)).await?;
             sets.extend(page.resource_record_sets.into_iter().map(record_set).filter(|set| &set.name == name));
             if !page.is_truncated {
                 return Ok(sets);

@@ -1,61 +1,47 @@
-//! What was read from DNS lately, with its age, so that a reconcile that finds nothing to do costs no call.
+//! What was read from DNS lately, with its age, and shared by all domains: a reconcile that finds nothing to do costs no call.
 //!
-//! The reader says how old an answer may be; nothing is decided here. What we write is folded in; a write that fails
-//! makes its zone be read anew.
+//! The reader says how old an answer may be; nothing is decided here but which call costs least. What we write is folded
+//! in; a write whose outcome is unknown makes its zone be read anew.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use tokio::sync::Mutex;
 
-use super::{DnsProvider, HostedZone, RecordChange, RecordSet, Subtree, ZoneId};
+use super::view::{PAGE, Part, ZoneView};
+use super::writer::{Sends, ZoneWriter};
+use super::{DnsProvider, HostedZone, RecordChange, RecordSet, ZoneId};
 use crate::clock::Clock;
 use crate::cloud::CloudError;
 use crate::domain_name::DomainName;
 
-/// A DNS provider and what was read from it lately.
+/// All public hosted zones, and when they were read.
+type ZoneList = (Timestamp, Arc<Vec<HostedZone>>);
+/// Whether a change had arrived, and when that was asked.
+type Arrival = (Timestamp, bool);
+
+/// A DNS provider, what was read from it lately, and the writers of its zones.
 #[derive(Debug)]
 pub struct Dns<P> {
     provider: P,
     clock: Clock,
-    zones: Mutex<Option<(Timestamp, Arc<Vec<HostedZone>>)>>,
-    views: std::sync::Mutex<HashMap<(ZoneId, DomainName), View>>,
+    list: tokio::sync::Mutex<Option<ZoneList>>,
+    zones: Mutex<HashMap<ZoneId, Arc<Zone>>>,
+    arrivals: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Arrival>>>>>,
 }
 
-#[derive(Clone, Debug)]
-struct View {
-    read_at: Timestamp,
-    subtree: Subtree,
-    looked_up: BTreeMap<DomainName, Vec<RecordSet>>,
-}
-
-impl View {
-    fn shows(&self, name: &DomainName) -> bool {
-        self.subtree.complete
-            || self.looked_up.contains_key(name)
-            || self.subtree.record_sets.iter().any(|set| &set.name == name)
-    }
-
-    fn record_sets(&self) -> Vec<RecordSet> {
-        let listed = self.subtree.record_sets.iter().filter(|set| !self.looked_up.contains_key(&set.name));
-        listed.chain(self.looked_up.values().flatten()).cloned().collect()
-    }
-
-    fn fold(&mut self, change: &RecordChange) {
-        let (RecordChange::Create(set) | RecordChange::Delete(set)) = change;
-        let sets = self.looked_up.get_mut(&set.name).unwrap_or(&mut self.subtree.record_sets);
-        sets.retain(|other| !other.is_at(&set.name, &set.record_type));
-        if matches!(change, RecordChange::Create(_)) {
-            sets.push(set.clone());
-        }
-    }
+/// One zone. Its view is locked while it is read: a thousand domains of a zone share one listing.
+#[derive(Debug, Default)]
+struct Zone {
+    view: tokio::sync::Mutex<ZoneView>,
+    writer: ZoneWriter,
 }
 
 impl<P: DnsProvider> Dns<P> {
     /// A provider of which nothing has been read yet.
     pub fn new(provider: P, clock: Clock) -> Self {
-        Self { provider, clock, zones: Mutex::new(None), views: std::sync::Mutex::new(HashMap::new()) }
+        let list = tokio::sync::Mutex::const_new(None);
+        Self { provider, clock, list, zones: Mutex::default(), arrivals: Mutex::default() }
     }
 
     /// All public hosted zones as they were at `not_before` or later, and when they were read.
@@ -63,11 +49,8 @@ impl<P: DnsProvider> Dns<P> {
     /// # Errors
     /// When the provider's answer is one.
     pub async fn hosted_zones(&self, not_before: Timestamp) -> Result<(Arc<Vec<HostedZone>>, Timestamp), CloudError> {
-        // The lock is held while reading: a thousand domains that start together share one listing.
-        let mut known = self.zones.lock().await;
-        if let Some((read_at, zones)) = known.as_ref()
-            && *read_at >= not_before
-        {
+        let mut known = self.list.lock().await;
+        if let Some((read_at, zones)) = known.as_ref().filter(|(read_at, _)| *read_at >= not_before) {
             return Ok((Arc::clone(zones), *read_at));
         }
         let read_at = self.clock.now();
@@ -77,74 +60,183 @@ impl<P: DnsProvider> Dns<P> {
     }
 
     /// The record sets at `root` and below it, as they were at `not_before` or later, and when they were read. Those of
-    /// `names` are surely among them; others may be left out where the zone is large.
+    /// `names` are surely among them; others may be left out where the zone is large: it holds about `size` sets.
     ///
     /// # Errors
     /// When the provider's answer is one.
     pub async fn record_sets(
         &self,
         zone: &ZoneId,
+        size: usize,
         root: &DomainName,
         names: &[DomainName],
         not_before: Timestamp,
     ) -> Result<(Vec<RecordSet>, Timestamp), CloudError> {
-        let key = (zone.clone(), root.clone());
-        let known = self.views().get(&key).filter(|view| view.read_at >= not_before).cloned();
-        let mut view = match known {
-            Some(view) => view,
-            None => {
-                let read_at = self.clock.now();
-                let subtree = self.provider.subtree(zone, root).await?;
-                View { read_at, subtree, looked_up: BTreeMap::new() }
-            }
-        };
-        for name in names {
-            if !view.shows(name) {
-                view.looked_up.insert(name.clone(), self.provider.record_sets(zone, name).await?);
-            }
+        let of = self.zone(zone);
+        let mut view = of.view.lock().await;
+        if let Some(answer) = view.answer(root, names, not_before) {
+            return Ok(answer);
         }
-        let answer = (view.record_sets(), view.read_at);
-        self.views().insert(key, view);
-        Ok(answer)
+        if view.prefers_whole(size) {
+            self.read_whole(zone, &mut view).await?;
+        } else {
+            self.read_part(zone, root, names, not_before, &mut view).await?;
+        }
+        Ok(view.answer(root, names, Timestamp::MIN).unwrap_or_default())
     }
 
-    /// Makes all changes or none, and answers with the change's ID.
+    /// Reads a zone of about `size` record sets now: whole, or domain by domain where that costs fewer calls. `domains` are
+    /// the domains with the names that matter of each.
+    ///
+    /// # Errors
+    /// When the provider's answer is one.
+    pub async fn reread(
+        &self,
+        zone: &ZoneId,
+        size: usize,
+        domains: &[(DomainName, Vec<DomainName>)],
+    ) -> Result<ZoneView, CloudError> {
+        let of = self.zone(zone);
+        let mut view = of.view.lock().await;
+        if size.div_ceil(PAGE) <= domains.len().max(1) {
+            self.read_whole(zone, &mut view).await?;
+        } else {
+            *view = ZoneView::default();
+            for (domain, names) in domains {
+                self.read_part(zone, domain, names, self.clock.now(), &mut view).await?;
+            }
+        }
+        Ok(view.clone())
+    }
+
+    /// Forgets what was read of a zone.
+    pub async fn release(&self, zone: &ZoneId) {
+        let known = self.zones().get(zone).cloned();
+        if let Some(known) = known {
+            *known.view.lock().await = ZoneView::default();
+        }
+    }
+
+    /// Makes all changes or none, and answers with the change's ID. It may wait until others of the zone have left.
     ///
     /// # Errors
     /// When the provider's answer is one; whether the changes were made is then unknown if it is `Unavailable`.
     pub async fn change(&self, zone: &ZoneId, changes: &[RecordChange]) -> Result<String, CloudError> {
-        let answer = self.provider.change(zone, changes).await;
-        let mut views = self.views();
-        match &answer {
-            Ok(_) => {
-                for ((of_zone, root), view) in views.iter_mut() {
-                    for change in changes {
-                        let (RecordChange::Create(set) | RecordChange::Delete(set)) = change;
-                        if of_zone == zone && set.name.is_within(root) {
-                            view.fold(change);
-                        }
-                    }
-                }
-            }
-            Err(_) => views.retain(|(of_zone, _), _| of_zone != zone),
-        }
-        answer
+        self.zone(zone).writer.change(zone, changes, self).await
     }
 
-    /// Whether a change has reached all of the provider's servers.
+    /// Whether a change has reached all of the provider's servers, as it was at `not_before` or later: all domains of a batch
+    /// share one question.
     ///
     /// # Errors
     /// When the provider's answer is one.
-    pub async fn is_in_sync(&self, change_id: &str) -> Result<bool, CloudError> {
-        self.provider.is_in_sync(change_id).await
+    pub async fn is_in_sync(&self, zone: &ZoneId, id: &str, not_before: Timestamp) -> Result<bool, CloudError> {
+        let known = Arc::clone(self.arrivals().entry(id.to_owned()).or_default());
+        let mut known = known.lock().await;
+        if let Some((_, arrived)) = known.filter(|(asked_at, arrived)| *arrived || *asked_at >= not_before) {
+            return Ok(arrived);
+        }
+        let asked_at = self.clock.now();
+        let arrived = self.provider.is_in_sync(id).await?;
+        *known = Some((asked_at, arrived));
+        if arrived {
+            self.zone(zone).writer.has_arrived(id);
+        }
+        Ok(arrived)
     }
 
-    /// Forgets what was read at `root` and below it.
-    pub fn forget(&self, root: &DomainName) {
-        self.views().retain(|(_, of_root), _| !of_root.is_within(root));
+    /// Reads again what is at `root` and below it.
+    pub async fn forget(&self, root: &DomainName) {
+        let zones: Vec<Arc<Zone>> = self.zones().values().cloned().collect();
+        for zone in zones {
+            zone.view.lock().await.distrust(root);
+        }
     }
 
-    fn views(&self) -> std::sync::MutexGuard<'_, HashMap<(ZoneId, DomainName), View>> {
-        self.views.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    /// Forgets what was read before `time`, so that domains at rest take no room.
+    pub async fn prune(&self, time: Timestamp) {
+        let zones: Vec<(ZoneId, Arc<Zone>)> =
+            self.zones().iter().map(|(id, zone)| (id.clone(), Arc::clone(zone))).collect();
+        let now = self.clock.now();
+        for (id, zone) in zones {
+            let is_empty = !zone.view.lock().await.prune(time);
+            let mut zones = self.zones();
+            // Two of them are held here: whoever else has one is about to use it.
+            if is_empty && zone.writer.is_quiet(now) && Arc::strong_count(&zone) <= 2 {
+                zones.remove(&id);
+            }
+        }
+        self.zones().shrink_to_fit();
+        let is_old = |arrival: &Arc<tokio::sync::Mutex<Option<Arrival>>>| {
+            arrival.try_lock().is_ok_and(|known| known.is_none_or(|(asked_at, _)| asked_at < time))
+        };
+        self.arrivals().retain(|_, arrival| Arc::strong_count(arrival) > 1 || !is_old(arrival));
+        self.arrivals().shrink_to_fit();
+    }
+
+    async fn read_whole(&self, zone: &ZoneId, view: &mut ZoneView) -> Result<(), CloudError> {
+        let read_at = self.clock.now();
+        view.take_whole(self.provider.listing(zone).await?, read_at);
+        Ok(())
+    }
+
+    async fn read_part(
+        &self,
+        zone: &ZoneId,
+        root: &DomainName,
+        names: &[DomainName],
+        not_before: Timestamp,
+        view: &mut ZoneView,
+    ) -> Result<(), CloudError> {
+        let mut calls = 0;
+        let mut part = match view.part(root, not_before) {
+            Some(part) => part.clone(),
+            None => {
+                calls += 1;
+                let read_at = self.clock.now();
+                let subtree = self.provider.subtree(zone, root).await?;
+                Part { read_at, subtree, looked_up: BTreeMap::new() }
+            }
+        };
+        for name in names {
+            if !part.shows(name) {
+                calls += 1;
+                part.looked_up.insert(name.clone(), self.provider.record_sets(zone, name).await?);
+            }
+        }
+        view.take_part(root.clone(), part, calls);
+        Ok(())
+    }
+
+    fn zone(&self, id: &ZoneId) -> Arc<Zone> {
+        Arc::clone(self.zones().entry(id.clone()).or_default())
+    }
+
+    fn zones(&self) -> MutexGuard<'_, HashMap<ZoneId, Arc<Zone>>> {
+        self.zones.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn arrivals(&self) -> MutexGuard<'_, HashMap<String, Arc<tokio::sync::Mutex<Option<Arrival>>>>> {
+        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<P: DnsProvider> Sends for Dns<P> {
+    type Provider = P;
+
+    fn provider(&self) -> &P {
+        &self.provider
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    async fn made(&self, zone: &ZoneId, changes: &[RecordChange]) {
+        self.zone(zone).view.lock().await.fold(changes);
+    }
+
+    async fn unsure(&self, zone: &ZoneId) {
+        *self.zone(zone).view.lock().await = ZoneView::default();
     }
 }

@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     fn zone(id: &str, name: &str) -> HostedZone {
-        HostedZone { id: ZoneId(id.into()), name: DomainName::new(name) }
+        HostedZone { id: ZoneId(id.into()), name: DomainName::new(name), record_sets: 2 }
     }
 
     fn found(name: &str, zones: &[HostedZone], preferred: Option<&str>) -> String {

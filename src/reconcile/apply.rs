@@ -47,7 +47,7 @@ pub async fn apply<S: IdentityService, D: DnsProvider>(
                 // Whoever was overtaken looks again at everything.
                 if matches!(error.kind, ErrorKind::Conflict | ErrorKind::NotFound) {
                     identities.forget(&key);
-                    dns.forget(&subject.domain());
+                    dns.forget(&subject.domain()).await;
                 }
                 applied.failure = Some(error);
                 break;

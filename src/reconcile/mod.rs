@@ -12,6 +12,7 @@
 //! | [`desired`], [`verdict`], [`ledger`], [`claims`], [`plan`] | 2: decide |
 //! | [`apply`] | 3: change |
 //! | [`report`] | 4: tell |
+//! | [`preview`] | what would be done, told beforehand |
 
 use std::future::Future;
 
@@ -22,6 +23,7 @@ use crate::api::{SesDomain, SesDomainStatus};
 use crate::clock::Clock;
 use crate::dns::DnsProvider;
 use crate::dns::snapshot::Dns;
+use crate::quota::{Caller, Class};
 use crate::ses::IdentityService;
 use crate::ses::ownership::Owner;
 use crate::ses::snapshot::Identities;
@@ -32,13 +34,16 @@ pub mod desired;
 pub mod ledger;
 pub mod observe;
 pub mod plan;
+pub mod preview;
 pub mod report;
+pub mod rest;
 pub mod schedule;
 pub mod subject;
 pub mod verdict;
 
 use observe::Observed;
 use plan::Plan;
+use preview::Preview;
 use report::{Event, Next, Report};
 use subject::{Neighbors, Settings, Subject};
 
@@ -111,7 +116,10 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
                     written = ahead;
                 }
             }
-            let applied = apply::apply(&subject, &plan.changes, &self.identities, &self.dns).await;
+            // A write goes before the looks that wait, whatever led to it.
+            let caller = Caller::current();
+            let caller = Caller { class: caller.class.min(Class::Repair), ..caller };
+            let applied = caller.scope(apply::apply(&subject, &plan.changes, &self.identities, &self.dns)).await;
             let Report { status: after, events, next, failure, gone } =
                 report::report(&subject, &observed, &plan, &applied, now);
             for event in &events {
@@ -129,12 +137,19 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
         unreachable!("the loop returns")
     }
 
-    /// Forgets what was read for a resource that is gone.
+    /// What a reconcile would do. Nothing is written, neither to AWS nor to the API server.
+    pub async fn preview(&self, resource: &SesDomain, neighbors: Neighbors) -> Preview {
+        let status = resource.status.clone().unwrap_or_default();
+        let now = self.now();
+        let subject = self.subject(resource, &status, neighbors);
+        let (observed, plan) = self.decide(&subject, now).await;
+        preview::preview(&subject, &observed, &plan, now)
+    }
+
+    /// Forgets what was read of a resource's identity.
     pub fn forget(&self, resource: &SesDomain) {
         let status = resource.status.clone().unwrap_or_default();
-        let key = self.subject(resource, &status, Neighbors::default()).key();
-        self.dns.forget(&key.domain);
-        self.identities.forget(&key);
+        self.identities.forget(&self.subject(resource, &status, Neighbors::default()).key());
     }
 
     /// Steps one and two. A plan that writes, or that names a problem, is made on what was read just now.
@@ -147,16 +162,14 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
         let freshness = schedule::freshness(subject, now);
         let observed = observe::observe(subject, &self.identities, &self.dns, freshness, now).await;
         let plan = plan::plan(subject, &observed, now);
-        let fresh = now - schedule::FRESH_ENOUGH;
-        let stale_identity = plan.rests_on_identity() && observed.identity_read_at < fresh;
-        let stale_records = plan.rests_on_records() && observed.records_read_at < fresh;
-        if !stale_identity && !stale_records {
+        let needed = schedule::fresh_enough(&plan, freshness, now);
+        let is_stale = observed.identity_read_at < needed.identity
+            || observed.zones_read_at < needed.zones
+            || observed.records_read_at < needed.records;
+        if !is_stale {
             return (observed, plan);
         }
-        let freshness = schedule::Freshness {
-            identity: if stale_identity { fresh } else { freshness.identity },
-            dns: if stale_records { fresh } else { freshness.dns },
-        };
+        let freshness = needed;
         let observed = observe::observe(subject, &self.identities, &self.dns, freshness, now).await;
         let plan = plan::plan(subject, &observed, now);
         (observed, plan)

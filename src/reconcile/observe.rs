@@ -34,7 +34,9 @@ pub struct Observed {
     pub pending_failure: Option<CloudError>,
     /// When the identity was read.
     pub identity_read_at: Timestamp,
-    /// When the oldest of the zones and their record sets was read.
+    /// When the list of zones was read.
+    pub zones_read_at: Timestamp,
+    /// When the oldest of the record sets was read.
     pub records_read_at: Timestamp,
 }
 
@@ -49,6 +51,7 @@ impl Observed {
             pending: Vec::new(),
             pending_failure: None,
             identity_read_at: now,
+            zones_read_at: now,
             records_read_at: now,
         }
     }
@@ -75,18 +78,26 @@ pub async fn observe<S: IdentityService, D: DnsProvider>(
     freshness: Freshness,
     now: Timestamp,
 ) -> Observed {
-    let (identity, identity_read_at) = match identities.get(&subject.key(), freshness.identity).await {
+    let key = subject.key();
+    let found = if subject.deleting || !subject.has_made_nothing() {
+        identities.get(&key, freshness.identity).await
+    } else {
+        identities.find(&key, freshness.identity, freshness.listed).await
+    };
+    let (identity, identity_read_at) = match found {
         Ok((identity, read_at)) => (Ok(identity), read_at),
         Err(error) => (Err(error), now),
     };
-    let (zones, mut records_read_at) = match dns.hosted_zones(freshness.dns).await {
+    let (zones, zones_read_at) = match dns.hosted_zones(freshness.zones).await {
         Ok((zones, read_at)) => (Ok(zones), read_at),
         Err(error) => (Err(error), now),
     };
+    let mut records_read_at = now;
     let mut records = BTreeMap::new();
     if let Ok(zones) = &zones {
         for (zone, names) in names_by_zone(subject, identity.as_ref().ok().and_then(Option::as_ref), zones) {
-            let found = dns.record_sets(&zone, &subject.domain(), &names, freshness.dns).await;
+            let size = zones.iter().find(|listed| listed.id == zone).map_or(0, |listed| listed.record_sets);
+            let found = dns.record_sets(&zone, size, &subject.domain(), &names, freshness.records).await;
             let found = found.map(|(sets, at)| {
                 records_read_at = records_read_at.min(at);
                 sets
@@ -96,22 +107,36 @@ pub async fn observe<S: IdentityService, D: DnsProvider>(
     }
     let (mut pending, mut pending_failure) = (Vec::new(), None);
     for change in &subject.status.pending_changes {
-        let due = schedule::change_is_due(change.since.0, now) || subject.is_requested();
-        let arrived = due
-            && match dns.is_in_sync(&change.id).await {
-                Ok(in_sync) => in_sync,
-                // A change that is unknown is an old one.
-                Err(error) if error.kind == ErrorKind::NotFound => true,
-                Err(error) => {
-                    pending_failure = Some(error);
-                    false
+        let due = if subject.is_requested() { Some(now) } else { schedule::change_is_due(change.since.0, now) };
+        let arrived = match due {
+            None => false,
+            Some(not_before) => {
+                match dns.is_in_sync(&ZoneId(change.hosted_zone_id.clone()), &change.id, not_before).await {
+                    Ok(in_sync) => in_sync,
+                    // A change that is unknown is an old one.
+                    Err(error) if error.kind == ErrorKind::NotFound => true,
+                    Err(error) => {
+                        pending_failure = Some(error);
+                        false
+                    }
                 }
-            };
+            }
+        };
         if !arrived {
             pending.push(change.clone());
         }
     }
-    Observed { looked: true, identity, zones, records, pending, pending_failure, identity_read_at, records_read_at }
+    Observed {
+        looked: true,
+        identity,
+        zones,
+        records,
+        pending,
+        pending_failure,
+        identity_read_at,
+        zones_read_at,
+        records_read_at,
+    }
 }
 
 /// The names that matter, by the zone that holds them: those of the spec, and those that we wrote before.

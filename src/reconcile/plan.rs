@@ -67,9 +67,11 @@ impl Plan {
         })
     }
 
-    /// Whether something is done, or asked of a person, because of what the identity is.
+    /// Whether something is done, or asked of a person, because of what the identity is. Creating one is refused where it
+    /// exists, which tells as much as a look before it.
     pub fn rests_on_identity(&self) -> bool {
-        !self.changes.is_empty() || !self.problems.is_empty()
+        let creates = |change: &Change| matches!(change, Change::CreateIdentity(_));
+        !self.changes.iter().all(creates) || !self.problems.is_empty()
     }
 
     /// Whether something is done, or asked of a person, because of what stands in the zones. MAIL FROM is set because of

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use super::apply::Applied;
 use super::observe::Observed;
 use super::plan::{Change, Plan};
+use super::preview::{self, Preview};
 use super::subject::{Rival, Subject};
 use super::verdict::Verdict;
 use super::{ledger, schedule};
@@ -61,7 +62,15 @@ pub fn write_ahead(subject: &Subject<'_>, observed: &Observed, plan: &Plan, now:
 pub fn report(subject: &Subject<'_>, observed: &Observed, plan: &Plan, applied: &Applied, now: Timestamp) -> Report {
     let failure = failure(observed, plan, applied).cloned();
     let mut status = facts::facts(subject, observed, plan, applied, now);
-    status.conditions = conditions::conditions(subject, observed, plan, applied, &status, now);
+    let withheld = subject.spec.suspend.then(|| preview::preview(subject, observed, plan, now));
+    status.plan = match &withheld {
+        // What could not be read is as it was.
+        Some(Preview { failure: Some(_), .. }) => subject.status.plan.clone(),
+        Some(withheld) => preview::words::for_status(withheld),
+        None => Vec::new(),
+    };
+    let withholds = withheld.is_some_and(|withheld| !withheld.now.difference.is_empty());
+    status.conditions = conditions::conditions(subject, observed, plan, applied, &status, withholds, now);
     let events = events::events(subject, observed, plan, applied, &status);
     let next = next(subject, plan, applied, failure.as_ref(), &status, now);
     Report { status, events, next, failure, gone: plan.gone }
@@ -127,7 +136,7 @@ fn next(
     // A hand-over waits for what another SesDomain's status says.
     let hands_over = plan.heir.is_some() || subject.neighbors.rivals.iter().any(Rival::is_going);
     let hand_over = hands_over.then_some(now + schedule::HAND_OVER);
-    let stalled = (!plan.problems.is_empty()).then_some(now + schedule::STALLED);
+    let stalled = (!plan.problems.is_empty()).then(|| schedule::next_while_stalled(status, now));
     let settled = now + schedule::SETTLED;
     let earliest = changes
         .chain(poll)

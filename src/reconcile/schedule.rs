@@ -5,24 +5,32 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::plan::Plan;
 use super::plan::records::CONTENTION;
 use super::subject::Subject;
 use crate::api::SesDomainStatus;
 
-/// How often a settled domain is read anew.
-pub const SETTLED: SignedDuration = SignedDuration::from_mins(30);
-/// An answer this old is read anew at the next look: less than [`SETTLED`], so that a look never finds the answer of the
-/// look before it just young enough.
-const SETTLED_ANSWER: SignedDuration = SignedDuration::from_mins(29);
-/// How often the records are read anew while SES looks for them: it is patient for 72 hours, and Route 53 answers the whole
-/// account five times a second.
+/// A settled identity is read whole this often; between that the rounds see it in the list of its Region.
+pub const SETTLED: SignedDuration = SignedDuration::from_hours(24);
+/// An answer this old is read anew when its day has come.
+const SETTLED_IDENTITY: SignedDuration = SignedDuration::from_hours(20);
+/// Zones and their records may be this old: the rounds read them as often.
+const SETTLED_DNS: SignedDuration = SignedDuration::from_mins(60);
+/// That a new identity does not exist may be known from a list this old: creating it is refused if it does.
+const LISTED: SignedDuration = SignedDuration::from_mins(15);
+/// How often the records are read anew while SES looks for them: it is patient for 72 hours, and the rounds look too.
 const UNDER_VERIFICATION: SignedDuration = SignedDuration::from_hours(12);
-/// How often a domain is looked at that waits for a person.
-pub const STALLED: SignedDuration = SignedDuration::from_mins(2);
 /// How often a hand-over from one SesDomain to another is looked at: it is known from the cluster alone.
 pub(super) const HAND_OVER: SignedDuration = SignedDuration::from_secs(5);
-/// How old an answer may be when a write is made from it; compare-and-swap catches the rest. Less than [`STALLED`].
-pub const FRESH_ENOUGH: SignedDuration = SignedDuration::from_secs(90);
+/// How soon a domain is looked at that waits for a person; later ones take as long as it has been waiting.
+const STALLED: SignedDuration = SignedDuration::from_mins(2);
+/// Looks at a domain that waits for a person are never further apart than this.
+const LONGEST_STALLED: SignedDuration = SignedDuration::from_mins(30);
+/// How old an answer may be when a person is asked to act on it, or something is deleted. Less than [`STALLED`].
+const FRESH_ENOUGH: SignedDuration = SignedDuration::from_secs(90);
+/// How old an answer may be that something is written over: what we wrote is folded in, and compare-and-swap catches the
+/// rest of the records.
+const FRESH_ENOUGH_TO_WRITE: SignedDuration = SignedDuration::from_mins(10);
 /// The first look after a verification began; each later one doubles the time since then.
 const FIRST_POLL: SignedDuration = SignedDuration::from_secs(60);
 /// Looks are never further apart than this.
@@ -33,37 +41,78 @@ pub(super) const SLACK: SignedDuration = SignedDuration::from_secs(1);
 pub(super) const GUESSED: SignedDuration = SignedDuration::from_secs(60);
 /// How soon a domain is looked at again after something was put back: whoever changed it may do so again.
 const AFTER_REPAIR: SignedDuration = SignedDuration::from_mins(10);
-/// Looks at a change: INSYNC comes within 60 seconds as a rule.
-const CHANGE_POLLS: [SignedDuration; 2] = [SignedDuration::from_secs(30), SignedDuration::from_secs(61)];
+/// Looks at a change: INSYNC comes within 60 seconds as a rule, so one look is enough.
+const CHANGE_POLL: SignedDuration = SignedDuration::from_secs(61);
+/// All domains of a batch share the answer to one look at its change.
+const CHANGE_ANSWER: SignedDuration = SignedDuration::from_secs(30);
 
 /// How old each answer may be, as the earliest time at which it may have been read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Freshness {
     /// Of the identity.
     pub identity: Timestamp,
-    /// Of record sets and hosted zones.
-    pub dns: Timestamp,
+    /// Of the list of identities, where it tells that one was never made.
+    pub listed: Timestamp,
+    /// Of the list of hosted zones.
+    pub zones: Timestamp,
+    /// Of record sets.
+    pub records: Timestamp,
 }
 
 /// How old each answer may be in this reconcile.
 pub fn freshness(subject: &Subject<'_>, now: Timestamp) -> Freshness {
     if subject.is_requested() {
-        return Freshness { identity: now, dns: now };
+        return Freshness { identity: now, listed: now, zones: now, records: now };
     }
-    let stalled = subject.status.conditions.iter().any(|condition| condition.type_ == "Stalled");
-    let recent = now - FRESH_ENOUGH;
-    if subject.is_new_generation() || subject.deleting || stalled {
-        return Freshness { identity: recent, dns: recent };
+    let listed = now - LISTED;
+    let (recent, older) = (now - FRESH_ENOUGH, now - FRESH_ENOUGH_TO_WRITE);
+    if subject.deleting || stalled_since(subject.status).is_some() {
+        return Freshness { identity: recent, listed, zones: older, records: recent };
     }
-    let settled = match next_after_repair(subject.status, now) {
-        Some(_) => now - (AFTER_REPAIR - SLACK * 60),
-        None => now - SETTLED_ANSWER,
+    if subject.is_new_generation() {
+        return Freshness { identity: recent, listed, zones: older, records: older };
+    }
+    let (identity, records) = match next_after_repair(subject.status, now) {
+        Some(_) => (now - (AFTER_REPAIR - SLACK * 60), now - (AFTER_REPAIR - SLACK * 60)),
+        None => (now - SETTLED_IDENTITY, now - SETTLED_DNS),
     };
-    let Some(since) = waiting_since(subject.status) else {
-        return Freshness { identity: settled, dns: settled };
-    };
-    let dns = if is_at_first_verification(subject.status) { now - UNDER_VERIFICATION } else { settled };
-    Freshness { identity: last_poll(since, now).unwrap_or(settled.min(since)), dns }
+    let zones = now - SETTLED_DNS;
+    let Some(since) = waiting_since(subject.status) else { return Freshness { identity, listed, zones, records } };
+    let identity = last_poll(since, now).unwrap_or(identity.min(since));
+    if is_at_first_verification(subject.status) {
+        return Freshness { identity, listed, zones: now - UNDER_VERIFICATION, records: now - UNDER_VERIFICATION };
+    }
+    Freshness { identity, listed, zones, records }
+}
+
+/// How old the answers may be that a plan was made on: what is asked of a person is true now, and what is written is
+/// written over what was read lately.
+pub fn fresh_enough(plan: &Plan, freshness: Freshness, now: Timestamp) -> Freshness {
+    let asks = !plan.problems.is_empty();
+    let recent = now - if asks { FRESH_ENOUGH } else { FRESH_ENOUGH_TO_WRITE };
+    let mut needed = freshness;
+    if plan.rests_on_identity() {
+        needed.identity = needed.identity.max(recent);
+    }
+    if plan.rests_on_records() {
+        needed.records = needed.records.max(recent);
+    }
+    if asks {
+        needed.zones = needed.zones.max(recent);
+    }
+    needed
+}
+
+/// Since when the domain waits for a person.
+fn stalled_since(status: &SesDomainStatus) -> Option<Timestamp> {
+    let stalled = status.conditions.iter().find(|condition| condition.type_ == "Stalled")?;
+    Some(stalled.last_transition_time.0)
+}
+
+/// The next look at a domain that waits for a person: soon at first, while whoever applied it may be watching.
+pub fn next_while_stalled(status: &SesDomainStatus, now: Timestamp) -> Timestamp {
+    let waited = stalled_since(status).map_or(SignedDuration::ZERO, |since| now.duration_since(since));
+    after(now, waited.clamp(STALLED, LONGEST_STALLED))
 }
 
 /// The next look after a repair, while one still counts.
@@ -113,14 +162,17 @@ fn polls(since: Timestamp) -> impl Iterator<Item = Timestamp> {
         .map(move |wait| after(since, wait + SLACK))
 }
 
-/// Whether a change that was accepted at `since` is due for a look.
-pub fn change_is_due(since: Timestamp, now: Timestamp) -> bool {
-    now >= after(since, CHANGE_POLLS[0])
+/// When a look at a change that was accepted at `since` was last due, less what domains may share.
+pub fn change_is_due(since: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    let polls = now.duration_since(since).as_secs() / CHANGE_POLL.as_secs();
+    let last = i32::try_from(polls).unwrap_or(i32::MAX);
+    (last > 0).then(|| after(since, CHANGE_POLL * last - CHANGE_ANSWER))
 }
 
 /// The next look at a change that was accepted at `since`.
 pub fn next_change_poll(since: Timestamp, now: Timestamp) -> Timestamp {
-    CHANGE_POLLS.iter().map(|wait| after(since, *wait)).find(|due| *due > now).unwrap_or(now + CHANGE_POLLS[1])
+    let first = after(since, CHANGE_POLL);
+    if first > now { first } else { after(now, CHANGE_POLL) }
 }
 
 #[cfg(test)]
@@ -166,11 +218,24 @@ mod tests {
     }
 
     #[test]
-    fn a_change_that_is_served_within_a_minute_is_seen_with_two_looks() {
-        assert!(!change_is_due(at(0), at(29)));
-        assert!(change_is_due(at(0), at(30)));
-        assert_eq!(next_change_poll(at(0), at(0)), at(30));
-        assert_eq!(next_change_poll(at(0), at(30)), at(61));
+    fn a_change_that_is_served_within_a_minute_is_seen_with_one_look() {
+        assert_eq!(change_is_due(at(0), at(60)), None);
+        assert_eq!(change_is_due(at(0), at(61)), Some(at(31)));
+        assert_eq!(change_is_due(at(0), at(125)), Some(at(92)));
+        assert_eq!(next_change_poll(at(0), at(0)), at(61));
+        assert_eq!(next_change_poll(at(0), at(61)), at(122));
         assert_eq!(next_change_poll(at(0), at(200)), at(261));
+    }
+
+    #[test]
+    fn a_domain_that_waits_for_a_person_is_looked_at_less_and_less() {
+        let stalled = serde_json::json!({"conditions": [{
+            "type": "Stalled", "status": "True", "reason": "RecordConflict", "message": "x",
+            "lastTransitionTime": at(0).to_string(),
+        }]});
+        let status: SesDomainStatus = serde_json::from_value(stalled).expect("a status");
+        for (now, next) in [(0, 120), (120, 240), (600, 1200), (86_400, 88_200)] {
+            assert_eq!(next_while_stalled(&status, at(now)), at(next));
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`regions`] | what differs from Region to Region |
 //! | [`ownership`] | the tags that say whose an identity is |
+//! | [`listing`] | the list of a Region, and when it is worth its calls |
 //! | [`snapshot`] | what was read lately, with its age |
 //! | [`sesv2`] | the service itself |
 
@@ -15,6 +16,7 @@ use crate::api::spec::{KeyLength, MxFailureBehavior};
 use crate::cloud::{CloudError, Region};
 use crate::domain_name::DomainName;
 
+pub mod listing;
 pub mod ownership;
 pub mod regions;
 pub mod sesv2;
@@ -118,6 +120,15 @@ pub struct Identity {
     pub tags: BTreeMap<String, String>,
 }
 
+/// An identity as the list of a Region shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedIdentity {
+    /// The domain.
+    pub domain: DomainName,
+    /// How far the verification of the domain has come: with Easy DKIM, that of DKIM. MAIL FROM is not shown.
+    pub status: VerificationStatus,
+}
+
 /// What a new identity is created with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewIdentity {
@@ -152,6 +163,9 @@ pub enum IdentityChange {
 ///
 /// Each method answers with a [`CloudError`] whose kind says what to do about it.
 pub trait IdentityService: Send + Sync + 'static {
+    /// All domain identities of a Region: one call for each thousand.
+    fn list(&self, region: &Region) -> impl Future<Output = Result<Vec<ListedIdentity>, CloudError>> + Send;
+
     /// The identity, or `None` where there is none.
     fn get(&self, key: &IdentityKey) -> impl Future<Output = Result<Option<Identity>, CloudError>> + Send;
 

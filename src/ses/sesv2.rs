@@ -8,11 +8,17 @@ use aws_sdk_sesv2::Client;
 use aws_sdk_sesv2::types::{BehaviorOnMxFailure, DkimSigningAttributes, DkimSigningAttributesOrigin};
 
 use self::convert::{identity, key_length, mx_failure_behavior, sdk_tags};
-use super::{Identity, IdentityChange, IdentityKey, IdentityService, NewIdentity};
+use super::{Identity, IdentityChange, IdentityKey, IdentityService, ListedIdentity, NewIdentity};
 use crate::aws::{Aws, Calls};
 use crate::cloud::{CloudError, ErrorKind, Region};
 
 mod convert;
+
+const LIST: &str = "ses:ListEmailIdentities";
+/// What SES gives in one page at the most.
+const IDENTITIES_PER_PAGE: i32 = 1000;
+/// Ten times what an account may hold, unless AWS has raised its quota.
+const MOST_PAGES: usize = 100;
 
 /// The identities of one account, in any Region. Clones share their connections.
 #[derive(Clone, Debug)]
@@ -30,20 +36,39 @@ impl SesV2 {
         Self { sdk, calls, account: account.to_owned(), clients: Arc::default() }
     }
 
-    fn client(&self, region: &Region) -> Client {
+    /// The client of a Region, and the way to send its calls.
+    fn reach(&self, region: &Region) -> (Client, Calls) {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let client = clients.entry(region.clone()).or_insert_with(|| {
             let region = aws_config::Region::new(region.as_str().to_owned());
             Client::new(&self.sdk.to_builder().region(region).build())
         });
-        client.clone()
+        (client.clone(), self.calls.in_region(region))
     }
 }
 
 impl IdentityService for SesV2 {
+    async fn list(&self, region: &Region) -> Result<Vec<ListedIdentity>, CloudError> {
+        let (client, calls) = self.reach(region);
+        let mut listed = Vec::new();
+        let mut token = None;
+        for _ in 0..MOST_PAGES {
+            let list = client.list_email_identities().page_size(IDENTITIES_PER_PAGE).set_next_token(token.take());
+            let page = calls.read(LIST, region.as_str(), list.send()).await?;
+            listed.extend(page.email_identities.unwrap_or_default().into_iter().filter_map(convert::listed));
+            token = page.next_token.filter(|token| !token.is_empty());
+            if token.is_none() {
+                return Ok(listed);
+            }
+        }
+        let message = format!("the list has more than {MOST_PAGES} pages");
+        Err(CloudError { kind: ErrorKind::Unavailable, operation: LIST, object: region.to_string(), message })
+    }
+
     async fn get(&self, key: &IdentityKey) -> Result<Option<Identity>, CloudError> {
-        let get = self.client(&key.region).get_email_identity().email_identity(key.domain.as_str());
-        match self.calls.read("ses:GetEmailIdentity", key.domain.as_str(), get.send()).await {
+        let (client, calls) = self.reach(&key.region);
+        let get = client.get_email_identity().email_identity(key.domain.as_str());
+        match calls.read("ses:GetEmailIdentity", key.domain.as_str(), get.send()).await {
             Ok(answer) => Ok(Some(identity(answer))),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -54,14 +79,14 @@ impl IdentityService for SesV2 {
         let signing = new
             .key_length
             .map(|length| DkimSigningAttributes::builder().next_signing_key_length(key_length(length)).build());
-        let create = self
-            .client(&key.region)
+        let (client, calls) = self.reach(&key.region);
+        let create = client
             .create_email_identity()
             .email_identity(key.domain.as_str())
             .set_dkim_signing_attributes(signing)
             .set_configuration_set_name(new.configuration_set.clone())
             .set_tags(Some(sdk_tags(&new.tags)));
-        let answer = self.calls.write("ses:CreateEmailIdentity", key.domain.as_str(), create.send()).await?;
+        let answer = calls.write("ses:CreateEmailIdentity", key.domain.as_str(), create.send()).await?;
         Ok(Identity {
             dkim: convert::dkim(answer.dkim_attributes, None),
             mail_from: None,
@@ -73,7 +98,8 @@ impl IdentityService for SesV2 {
     }
 
     async fn change(&self, key: &IdentityKey, change: &IdentityChange) -> Result<(), CloudError> {
-        let (client, domain) = (self.client(&key.region), key.domain.as_str());
+        let (client, calls) = self.reach(&key.region);
+        let domain = key.domain.as_str();
         match change {
             IdentityChange::MailFrom(wanted) => {
                 let put = client.put_email_identity_mail_from_attributes().email_identity(domain);
@@ -84,11 +110,11 @@ impl IdentityService for SesV2 {
                     // Without a domain it goes back to SES's own, and there is nothing to reject.
                     None => put.behavior_on_mx_failure(BehaviorOnMxFailure::UseDefaultValue),
                 };
-                self.calls.write("ses:PutEmailIdentityMailFromAttributes", domain, put.send()).await?;
+                calls.write("ses:PutEmailIdentityMailFromAttributes", domain, put.send()).await?;
             }
             IdentityChange::Signing(enabled) => {
                 let put = client.put_email_identity_dkim_attributes().email_identity(domain).signing_enabled(*enabled);
-                self.calls.write("ses:PutEmailIdentityDkimAttributes", domain, put.send()).await?;
+                calls.write("ses:PutEmailIdentityDkimAttributes", domain, put.send()).await?;
             }
             IdentityChange::DkimKey(length) => {
                 let attributes =
@@ -98,38 +124,39 @@ impl IdentityService for SesV2 {
                     .email_identity(domain)
                     .signing_attributes_origin(DkimSigningAttributesOrigin::AwsSes)
                     .set_signing_attributes(attributes);
-                self.calls.write("ses:PutEmailIdentityDkimSigningAttributes", domain, put.send()).await?;
+                calls.write("ses:PutEmailIdentityDkimSigningAttributes", domain, put.send()).await?;
             }
             IdentityChange::FeedbackForwarding(enabled) => {
                 let put = client
                     .put_email_identity_feedback_attributes()
                     .email_identity(domain)
                     .email_forwarding_enabled(*enabled);
-                self.calls.write("ses:PutEmailIdentityFeedbackAttributes", domain, put.send()).await?;
+                calls.write("ses:PutEmailIdentityFeedbackAttributes", domain, put.send()).await?;
             }
             IdentityChange::ConfigurationSet(name) => {
                 let put = client
                     .put_email_identity_configuration_set_attributes()
                     .email_identity(domain)
                     .set_configuration_set_name(name.clone());
-                self.calls.write("ses:PutEmailIdentityConfigurationSetAttributes", domain, put.send()).await?;
+                calls.write("ses:PutEmailIdentityConfigurationSetAttributes", domain, put.send()).await?;
             }
             IdentityChange::Tag(tags) => {
                 let tag = client.tag_resource().resource_arn(key.arn(&self.account)).set_tags(Some(sdk_tags(tags)));
-                self.calls.write("ses:TagResource", domain, tag.send()).await?;
+                calls.write("ses:TagResource", domain, tag.send()).await?;
             }
             IdentityChange::Untag(keys) => {
                 let untag =
                     client.untag_resource().resource_arn(key.arn(&self.account)).set_tag_keys(Some(keys.clone()));
-                self.calls.write("ses:UntagResource", domain, untag.send()).await?;
+                calls.write("ses:UntagResource", domain, untag.send()).await?;
             }
         }
         Ok(())
     }
 
     async fn delete(&self, key: &IdentityKey) -> Result<(), CloudError> {
-        let delete = self.client(&key.region).delete_email_identity().email_identity(key.domain.as_str());
-        match self.calls.write("ses:DeleteEmailIdentity", key.domain.as_str(), delete.send()).await {
+        let (client, calls) = self.reach(&key.region);
+        let delete = client.delete_email_identity().email_identity(key.domain.as_str());
+        match calls.write("ses:DeleteEmailIdentity", key.domain.as_str(), delete.send()).await {
             Ok(_) => Ok(()),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),

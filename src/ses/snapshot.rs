@@ -1,17 +1,18 @@
 //! What was read of identities lately, with its age, so that a reconcile that finds nothing to do costs no call.
 //!
-//! The reader says how old an answer may be; nothing is decided here. What we write is folded in; a write that fails
-//! makes its identity be read anew.
+//! The reader says how old an answer may be; nothing is decided here but which call costs least. What we write is folded
+//! in; a write that fails makes its identity be read anew.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
-use super::ownership::CLUSTER;
+use super::listing::{Listed, Listing};
+use super::ownership;
 use super::{Identity, IdentityChange, IdentityKey, IdentityService, MailFrom, NewIdentity, VerificationStatus};
 use crate::clock::Clock;
-use crate::cloud::CloudError;
+use crate::cloud::{CloudError, Region};
 
 /// An identity service and what was read from it lately.
 #[derive(Debug)]
@@ -19,15 +20,18 @@ pub struct Identities<S> {
     service: S,
     clock: Clock,
     known: Mutex<HashMap<IdentityKey, (Timestamp, Option<Identity>)>>,
+    listings: Mutex<HashMap<Region, Arc<tokio::sync::Mutex<Listing>>>>,
 }
 
 impl<S: IdentityService> Identities<S> {
     /// A service of which nothing has been read yet.
     pub fn new(service: S, clock: Clock) -> Self {
-        Self { service, clock, known: Mutex::new(HashMap::new()) }
+        Self { service, clock, known: Mutex::default(), listings: Mutex::default() }
     }
 
     /// The identity as it was at `not_before` or later, and when it was read.
+    ///
+    /// While a crowd of identities is being verified, the list tells of those that are not yet: then the answer is older.
     ///
     /// # Errors
     /// When the service's answer is one.
@@ -36,13 +40,62 @@ impl<S: IdentityService> Identities<S> {
         key: &IdentityKey,
         not_before: Timestamp,
     ) -> Result<(Option<Identity>, Timestamp), CloudError> {
-        if let Some((read_at, identity)) = self.known().get(key).filter(|(read_at, _)| *read_at >= not_before) {
-            return Ok((identity.clone(), *read_at));
+        let known = self.known().get(key).cloned();
+        match known {
+            Some((read_at, identity)) if read_at >= not_before => return Ok((identity, read_at)),
+            Some((read_at, Some(identity))) if self.is_pending_still(key, &identity).await => {
+                return Ok((Some(identity), read_at));
+            }
+            Some(_) | None => {}
         }
-        let read_at = self.clock.now();
-        let identity = self.service.get(key).await?;
-        self.known().insert(key.clone(), (read_at, identity.clone()));
-        Ok((identity, read_at))
+        self.read(key).await
+    }
+
+    /// The same for an identity that was never seen. That there is none may be known from a list that was read at
+    /// `listed_not_before` or later: creating it is refused if it exists after all.
+    ///
+    /// # Errors
+    /// When the service's answer is one.
+    pub async fn find(
+        &self,
+        key: &IdentityKey,
+        not_before: Timestamp,
+        listed_not_before: Timestamp,
+    ) -> Result<(Option<Identity>, Timestamp), CloudError> {
+        let known = self.known().get(key).filter(|(read_at, _)| *read_at >= not_before).cloned();
+        if let Some((read_at, identity)) = known {
+            return Ok((identity, read_at));
+        }
+        let listing = self.listing(&key.region);
+        let mut listing = listing.lock().await;
+        if listing.since(listed_not_before).is_none() {
+            // Who may not list may get.
+            if self.refresh(&key.region, &mut listing).await.is_err() {
+                drop(listing);
+                return self.read(key).await;
+            }
+        }
+        match listing.shows_absent(&key.domain, listed_not_before) {
+            Some(read_at) => Ok((None, read_at)),
+            None => {
+                drop(listing);
+                self.read(key).await
+            }
+        }
+    }
+
+    /// The list of a Region as it was at `not_before` or later, and when it was read.
+    ///
+    /// # Errors
+    /// When the service's answer is one.
+    pub async fn listed(&self, region: &Region, not_before: Timestamp) -> Result<(Timestamp, Arc<Listed>), CloudError> {
+        let listing = self.listing(region);
+        let mut listing = listing.lock().await;
+        if let Some(listed) = listing.since(not_before) {
+            return Ok(listed);
+        }
+        self.refresh(region, &mut listing).await?;
+        Ok(listing.since(Timestamp::MIN).unwrap_or_default())
     }
 
     /// Creates the identity.
@@ -52,8 +105,10 @@ impl<S: IdentityService> Identities<S> {
     pub async fn create(&self, key: &IdentityKey, new: &NewIdentity) -> Result<(), CloudError> {
         self.forget(key);
         let read_at = self.clock.now();
-        let identity = self.service.create(key, new).await?;
-        self.known().insert(key.clone(), (read_at, Some(identity)));
+        let answer = self.service.create(key, new).await;
+        // Whatever came of it, the list says nothing of it any more.
+        self.listing(&key.region).lock().await.distrust(&key.domain);
+        self.known().insert(key.clone(), (read_at, Some(answer?)));
         Ok(())
     }
 
@@ -87,13 +142,55 @@ impl<S: IdentityService> Identities<S> {
         self.known().remove(key);
     }
 
+    /// Forgets what was read before `time`, so that domains at rest take no room.
+    pub fn prune(&self, time: Timestamp) {
+        let mut known = self.known();
+        known.retain(|_, (read_at, _)| *read_at >= time);
+        known.shrink_to_fit();
+    }
+
+    async fn read(&self, key: &IdentityKey) -> Result<(Option<Identity>, Timestamp), CloudError> {
+        let read_at = self.clock.now();
+        let identity = self.service.get(key).await?;
+        self.known().insert(key.clone(), (read_at, identity.clone()));
+        Ok((identity, read_at))
+    }
+
+    /// Whether a list shows that SES still looks for the DKIM records. The list is read when it is cheaper than the
+    /// identities that were asked for within a minute.
+    async fn is_pending_still(&self, key: &IdentityKey, identity: &Identity) -> bool {
+        if !identity.dkim.status.is_waiting() {
+            return false;
+        }
+        let listing = self.listing(&key.region);
+        let mut listing = listing.lock().await;
+        let now = self.clock.now();
+        if listing.shows(&key.domain, identity.dkim.status, now) {
+            return true;
+        }
+        listing.is_worth_its_calls(now)
+            && self.refresh(&key.region, &mut listing).await.is_ok()
+            && listing.shows(&key.domain, identity.dkim.status, self.clock.now())
+    }
+
+    async fn refresh(&self, region: &Region, listing: &mut Listing) -> Result<(), CloudError> {
+        let read_at = self.clock.now();
+        listing.take(self.service.list(region).await?, read_at);
+        Ok(())
+    }
+
+    fn listing(&self, region: &Region) -> Arc<tokio::sync::Mutex<Listing>> {
+        let mut listings = self.listings.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(listings.entry(region.clone()).or_default())
+    }
+
     fn known(&self) -> MutexGuard<'_, HashMap<IdentityKey, (Timestamp, Option<Identity>)>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Folds a change into what is known; false where its outcome can't be known without reading.
-fn fold(identity: &mut Identity, change: &IdentityChange) -> bool {
+pub(crate) fn fold(identity: &mut Identity, change: &IdentityChange) -> bool {
     match change {
         IdentityChange::MailFrom(None) => identity.mail_from = None,
         IdentityChange::MailFrom(Some((domain, behavior))) => {
@@ -108,8 +205,8 @@ fn fold(identity: &mut Identity, change: &IdentityChange) -> bool {
         IdentityChange::Signing(enabled) => identity.dkim.signing_enabled = *enabled,
         IdentityChange::FeedbackForwarding(enabled) => identity.feedback_forwarding = *enabled,
         IdentityChange::ConfigurationSet(name) => identity.configuration_set.clone_from(name),
-        // A claim is read back: somebody else may have made one at the same time, and the last one counts.
-        IdentityChange::Tag(tags) if tags.contains_key(CLUSTER) => return false,
+        // Somebody else may claim it at the same time: whoever reads another's name there yields.
+        IdentityChange::Tag(tags) if tags.contains_key(ownership::CLUSTER) => return false,
         IdentityChange::Tag(tags) => identity.tags.extend(tags.clone()),
         IdentityChange::Untag(keys) => identity.tags.retain(|key, _| !keys.contains(key)),
     }

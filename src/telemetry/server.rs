@@ -6,11 +6,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
-use kube::runtime::reflector::Store;
 use tokio::net::TcpListener;
 
-use super::metrics::Metrics;
-use crate::api::SesDomain;
+use super::metrics::{Census, Load, Metrics};
 use crate::start_error::StartError;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -30,10 +28,15 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
 }
 
 /// Serves until it is aborted. It starts once the clients are connected, so an answer means ready, on a standby too.
-pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>, domains: Store<SesDomain>) {
+/// `state` tells how things are at a scrape.
+pub async fn serve(
+    listener: TcpListener,
+    metrics: Arc<Metrics>,
+    state: impl Fn() -> (Census, Load) + Clone + Send + Sync + 'static,
+) {
     let scrape = move || async move {
-        let domains = domains.state();
-        ([(CONTENT_TYPE, OPEN_METRICS)], metrics.render(domains.iter().map(AsRef::as_ref)))
+        let (census, load) = state();
+        ([(CONTENT_TYPE, OPEN_METRICS)], metrics.render(census, &load))
     };
     let router = Router::new()
         .route("/livez", get(async || "ok\n"))

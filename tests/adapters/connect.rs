@@ -25,7 +25,8 @@ const NOWHERE: &str = "http://127.0.0.1:1";
 #[ignore = "the other tests start it, in environments of their making"]
 async fn in_this_environment() {
     let connected = async {
-        let aws = Aws::connect(None, WritePermit::alone(), Arc::new(Metrics::default())).await?;
+        let aws =
+            Aws::connect(None, WritePermit::alone(), Arc::new(Metrics::default()), crate::common::unlimited()).await?;
         Ok::<_, ses_operator::aws::ConnectError>(format!("{} in {}", aws.account().await?, aws.region()))
     };
     println!("\n{MARK}{}", connected.await.unwrap_or_else(|error| error.to_string()));

@@ -1,5 +1,6 @@
 //! What goes wrong on the way, and who may write.
 
+use ses_operator::telemetry::metrics::{Census, Load};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -24,7 +25,7 @@ async fn each_fault_is_of_its_kind_and_tried_once() -> Result<()> {
         (FaultKind::ServerError, ErrorKind::Unavailable),
         (FaultKind::Drop, ErrorKind::Unavailable),
         (FaultKind::Hang, ErrorKind::Unavailable),
-        (FaultKind::PriorRequestNotComplete, ErrorKind::Throttled),
+        (FaultKind::PriorRequestNotComplete, ErrorKind::Busy),
     ] {
         let for_both = |service| Fault::new(service, fault).lasting(Duration::from_millis(50));
         cloud.account.fault(for_both(Service::Route53)).await?;
@@ -129,7 +130,7 @@ async fn calls_are_counted_by_what_became_of_them() -> Result<()> {
     cloud.route53.hosted_zones().await?;
     assert_eq!(cloud.aws.account().await?, cloud.account.id());
     assert_eq!(cloud.aws.account().await?, cloud.account.id());
-    let metrics = cloud.metrics.render(std::iter::empty());
+    let metrics = cloud.metrics.render(Census::default(), &Load::default());
     for (service, operation, outcome) in [
         ("ses", "CreateEmailIdentity", "ok"),
         ("ses", "GetEmailIdentity", "not_found"),

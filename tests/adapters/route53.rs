@@ -25,7 +25,11 @@ async fn all_public_zones_are_listed_over_several_pages() -> Result<()> {
     let names: Vec<String> = (0..103).map(|number| format!("z{number:03}.example.com")).collect();
     let expected: Vec<HostedZone> = stream::iter(&names)
         .map(|zone| async {
-            anyhow::Ok(HostedZone { id: ZoneId(cloud.account.create_zone(zone).await?), name: name(zone) })
+            anyhow::Ok(HostedZone {
+                id: ZoneId(cloud.account.create_zone(zone).await?),
+                name: name(zone),
+                record_sets: 2,
+            })
         })
         .buffered(8)
         .try_collect::<Vec<_>>()

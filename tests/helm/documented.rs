@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::CommandFactory;
-use serde_json::{Value, json};
-use ses_operator::api::SesDomain;
+use serde_json::Value;
 use ses_operator::api::crd::custom_resource_definition;
 use ses_operator::cli::Cli;
-use ses_operator::telemetry::metrics::Metrics;
+use ses_operator::clock::Clock;
+use ses_operator::controller::queue::Queue;
+use ses_operator::quota::Class;
+use ses_operator::quota::limiters::{Limiters, Rates};
+use ses_operator::telemetry::metrics::{Census, Metrics};
 
 use crate::render;
 
@@ -39,26 +42,34 @@ fn every_flag() -> Result<()> {
 }
 
 #[test]
+fn every_flag_of_a_plan() -> Result<()> {
+    let page = render::read("docs/plan.md")?;
+    let command = Cli::command();
+    let plan = command.find_subcommand("plan").context("a command plan")?;
+    let flags: Vec<&str> = plan.get_arguments().filter_map(clap::Arg::get_long).collect();
+    assert!(flags.len() > 6, "{flags:?}");
+    for flag in flags {
+        assert!(page.contains(&format!("`--{flag}`")), "docs/plan.md says nothing of --{flag}");
+    }
+    Ok(())
+}
+
+#[test]
 fn every_metric() -> Result<()> {
     let page = render::read("docs/operations.md")?;
     // A family without series is not rendered.
     let metrics = Metrics::default();
+    metrics.show(Limiters::new(Rates::default(), Clock::system()));
+    metrics.waited(Class::Sweep, Duration::ZERO);
     metrics.aws_call("ses", "GetEmailIdentity", "ok", Duration::ZERO);
     metrics.reconcile("ok", Duration::ZERO);
-    let unmet = json!([{
-        "type": "Ready", "status": "False", "reason": "Throttled", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"
-    }]);
-    let domain: SesDomain = serde_json::from_value(json!({
-        "apiVersion": "ses-operator.dev/v1alpha1",
-        "kind": "SesDomain",
-        "metadata": {"name": "example-com"},
-        "spec": {"domain": "example.com"},
-        "status": {"conditions": unmet}
-    }))?;
-    let metrics = metrics.render(std::iter::once(&domain));
+    let mut census = Census::default();
+    census.count("Ready", "False", 1);
+    census.unmet("mail", "example-com", "Ready", "False", "Throttled");
+    let metrics = metrics.render(census, &Queue::default().load());
     let types: Vec<(&str, &str)> =
         metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
-    assert_eq!(types.len(), 7, "{metrics}");
+    assert_eq!(types.len(), 11, "{metrics}");
     for (name, kind) in types {
         let suffix = match kind {
             "counter" => "_total",
@@ -110,6 +121,7 @@ fn every_link_leads_to_a_file() -> Result<()> {
         "docs/conditions.md",
         "docs/installing.md",
         "docs/operations.md",
+        "docs/plan.md",
         "docs/sesdomain.md",
     ] {
         let text = render::read(page)?;

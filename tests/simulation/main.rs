@@ -3,6 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`cloud`] | the in-memory services: records, identities, delays, faults, and what must never happen |
+//! | [`executor`] | many reconciles at once, in one thread and in the same order each time |
 //! | [`operator`] | the scheduler around the reconcile code, and the API server's side of it |
 //! | [`simulation`] | both together, with the words that stories are told in |
 //! | [`stories`] | what must happen, each named for its case |
@@ -12,6 +13,7 @@
 
 mod cloud;
 mod convergence;
+mod executor;
 mod operator;
 mod random;
 mod simulation;

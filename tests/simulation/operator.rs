@@ -1,9 +1,7 @@
 //! The scheduler around the reconcile code, and the API server's side of it: resources, their status, events.
 
-use std::collections::BTreeMap;
-use std::pin::pin;
-use std::sync::{Mutex, MutexGuard};
-use std::task::{Context, Poll, Waker};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -13,21 +11,21 @@ use ses_operator::clock::simulated::Hand;
 use ses_operator::cloud::CloudError;
 use ses_operator::controller::neighbors;
 use ses_operator::dns::snapshot::Dns;
+use ses_operator::quota::Class;
 use ses_operator::reconcile::report::{Event, Next};
 use ses_operator::reconcile::subject::Settings;
 use ses_operator::reconcile::{Journal, Outcome, Reconciler};
+use ses_operator::rounds::{Rounds, Watched};
 use ses_operator::ses::snapshot::Identities;
 
 use crate::cloud::Cloud;
 use crate::cloud::route53::Route53;
 use crate::cloud::ses::Ses;
+use crate::executor::{Executor, Task, Turn};
 
-/// The API server: what is asked for, what was said of it, and how often.
-#[derive(Debug)]
-pub struct Api {
-    cloud: Cloud,
-    kept: Mutex<Kept>,
-}
+/// The API server: what is asked for, what was said of it, and how often. Clones are the same server.
+#[derive(Clone, Debug, Default)]
+pub struct Api(Arc<Mutex<Kept>>);
 
 #[derive(Debug, Default)]
 pub struct Kept {
@@ -40,12 +38,8 @@ pub struct Kept {
 }
 
 impl Api {
-    pub fn new(cloud: Cloud) -> Self {
-        Self { cloud, kept: Mutex::default() }
-    }
-
     pub fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().expect("no story goes on after a panic")
+        self.0.lock().expect("no story goes on after a panic")
     }
 
     pub fn resource(&self, name: &str) -> Option<SesDomain> {
@@ -65,7 +59,14 @@ impl Api {
     }
 }
 
-impl Journal for Api {
+/// The API server as one run of the operator reaches it.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    api: Api,
+    cloud: Cloud,
+}
+
+impl Journal for Connection {
     type Error = CloudError;
 
     async fn save(&self, resource: &SesDomain, status: &SesDomainStatus) -> Result<(), CloudError> {
@@ -80,7 +81,7 @@ impl Journal for Api {
                     .map(|entry| (entry.hosted_zone_id.clone(), entry.name.clone(), entry.record_type.clone()));
                 state.guard.claims.insert(name.clone(), claims.collect());
                 let now = state.now();
-                let mut kept = self.kept();
+                let mut kept = self.api.kept();
                 kept.writes += 1;
                 kept.history.push((now, name.clone(), status.clone()));
                 let found = kept.resources.iter_mut().find(|resource| name_of(resource) == name);
@@ -94,7 +95,7 @@ impl Journal for Api {
 
     async fn tell(&self, resource: &SesDomain, event: &Event) {
         let now = self.cloud.state().now();
-        self.kept().events.push((now, name_of(resource), event.clone()));
+        self.api.kept().events.push((now, name_of(resource), event.clone()));
     }
 }
 
@@ -124,42 +125,119 @@ pub fn name_of(resource: &SesDomain) -> String {
     resource.metadata.name.clone().unwrap_or_default()
 }
 
-/// The scheduler: what a controller does, without the waiting.
+/// What a reconcile came to, or that a task of the background is over.
+enum End {
+    Reconciled { name: String, began: Timestamp, answer: Box<Result<Outcome, CloudError>> },
+    Background,
+}
+
+/// One run of the operator, which dies as a whole.
+#[derive(Debug)]
+struct Run {
+    cloud: Cloud,
+    reconciler: Arc<Reconciler<Ses, Route53>>,
+    tasks: Executor<End>,
+    in_flight: BTreeSet<String>,
+    woken: Woken,
+}
+
+/// Whom the rounds have woken.
+type Woken = Arc<Mutex<Vec<String>>>;
+
+/// The resources as the rounds see them.
+struct Seen {
+    api: Api,
+    woken: Woken,
+}
+
+impl Watched for Seen {
+    fn each(&self, look: &mut dyn FnMut(&SesDomain)) {
+        self.api.kept().resources.iter().for_each(look);
+    }
+
+    fn wake(&self, _: &str, name: &str, _: Class) {
+        self.woken.lock().expect("no panic while it is held").push(name.to_owned());
+    }
+}
+
+impl Run {
+    /// Starts the operator: its reconciler, and what runs beside the reconciles.
+    fn start(api: &Api, cloud: &Cloud, hand: &Hand, settings: &Settings) -> Self {
+        let cloud = cloud.for_new_process();
+        let clock = Clock::moved_by(hand.clone());
+        let reconciler = Arc::new(Reconciler {
+            identities: Identities::new(Ses(cloud.clone()), clock.clone()),
+            dns: Dns::new(Route53(cloud.clone()), clock.clone()),
+            clock,
+            settings: settings.clone(),
+        });
+        // What the operator does beside its reconciles goes here: it starts with each run and dies with it.
+        let woken = Arc::default();
+        let rounds = Rounds::new(Arc::clone(&reconciler), Seen { api: api.clone(), woken: Arc::clone(&woken) });
+        let background: [Task<()>; 1] = [Box::pin(rounds.go())];
+        let mut tasks = Executor::new();
+        for task in background {
+            tasks.spawn(Box::pin(async move {
+                task.await;
+                End::Background
+            }));
+        }
+        Self { cloud, reconciler, tasks, in_flight: BTreeSet::new(), woken }
+    }
+}
+
+/// The scheduler: what a controller does.
 #[derive(Debug)]
 pub struct Operator {
+    api: Api,
     cloud: Cloud,
     hand: Hand,
     pub settings: Settings,
-    reconciler: Reconciler<Ses, Route53>,
+    run: Run,
+    /// Runs that were killed while a request was under way.
+    ghosts: Vec<Run>,
     due: BTreeMap<String, Timestamp>,
     failures: BTreeMap<String, u32>,
-    /// How many reconciles were run.
+    /// How many reconciles may be under way at once.
+    pub concurrency: usize,
+    /// How many reconciles were begun.
     pub reconciles: usize,
     /// How often the operator died.
     pub deaths: usize,
 }
 
 impl Operator {
-    pub fn new(cloud: Cloud, hand: Hand, settings: Settings) -> Self {
-        let reconciler = start(&cloud, &hand, &settings);
+    pub fn new(api: Api, cloud: Cloud, hand: Hand, settings: Settings) -> Self {
+        let run = Run::start(&api, &cloud, &hand, &settings);
         Self {
+            api,
             cloud,
             hand,
             settings,
-            reconciler,
+            run,
+            ghosts: Vec::new(),
             due: BTreeMap::new(),
             failures: BTreeMap::new(),
+            concurrency: 16,
             reconciles: 0,
             deaths: 0,
         }
     }
 
-    /// Starts anew: nothing is remembered, and everything is looked at.
+    /// Starts anew: nothing is remembered, what was under way is no more, and everything is looked at.
     pub fn restart(&mut self) {
-        self.reconciler = start(&self.cloud, &self.hand, &self.settings);
-        self.failures.clear();
+        self.run.cloud.kill();
         let now = self.hand.now();
+        for name in std::mem::take(&mut self.run.in_flight) {
+            self.due.insert(name, now);
+        }
         self.due.values_mut().for_each(|due| *due = now);
+        self.failures.clear();
+        let run = Run::start(&self.api, &self.cloud, &self.hand, &self.settings);
+        let killed = std::mem::replace(&mut self.run, run);
+        if killed.cloud.haunts() {
+            self.ghosts.push(killed);
+        }
     }
 
     /// The watch shows that a resource is new or was changed.
@@ -168,39 +246,86 @@ impl Operator {
         self.failures.remove(name);
     }
 
-    /// When the next reconcile is due.
-    pub fn next_due(&self) -> Option<Timestamp> {
-        self.due.values().min().copied()
+    /// How many reconciles are under way.
+    pub fn in_flight(&self) -> usize {
+        self.run.in_flight.len()
     }
 
-    /// Runs the reconcile that is due first, if that is by now.
-    pub fn step(&mut self, api: &Api) -> Option<(String, Option<Outcome>)> {
-        let now = self.hand.now();
-        let (name, _) = self.due.iter().filter(|(_, due)| **due <= now).min_by_key(|(_, due)| **due)?;
-        let name = name.clone();
-        let Some(resource) = api.resource(&name) else {
-            self.due.remove(&name);
-            return Some((name, None));
-        };
-        self.reconciles += 1;
-        let neighbors = neighbors::of(&resource, api.kept().resources.iter());
-        let Some(answer) = poll_once(self.reconciler.reconcile(&resource, neighbors, api)) else {
+    /// When the next reconcile may begin.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.first_due().map(|(_, due)| *due)
+    }
+
+    /// A resource is reconciled by one task at a time.
+    fn first_due(&self) -> Option<(&String, &Timestamp)> {
+        if self.run.in_flight.len() >= self.concurrency {
+            return None;
+        }
+        self.due.iter().filter(|(name, _)| !self.run.in_flight.contains(*name)).min_by_key(|(_, due)| **due)
+    }
+
+    /// Lets somebody go on who is awake, or else begins the reconcile that is due first; false where nothing happens
+    /// before time passes.
+    pub fn step(&mut self, api: &Api) -> bool {
+        self.ghosts.retain_mut(|ghost| {
+            while !matches!(ghost.tasks.turn(), Turn::Idle) {}
+            ghost.cloud.haunts()
+        });
+        match self.run.tasks.turn() {
+            Turn::Idle => return self.begin(api),
+            Turn::Waits | Turn::Ended(End::Background) => {}
+            Turn::Ended(End::Reconciled { name, began, answer }) => {
+                self.run.in_flight.remove(&name);
+                self.settle(api, name, began, &answer);
+            }
+        }
+        let woken = std::mem::take(&mut *self.run.woken.lock().expect("no panic while it is held"));
+        woken.iter().for_each(|name| self.wake(name));
+        if self.run.cloud.is_dead() {
             self.deaths += 1;
             self.restart();
-            return Some((name, None));
-        };
-        let next = match &answer {
+        }
+        true
+    }
+
+    fn begin(&mut self, api: &Api) -> bool {
+        let now = self.hand.now();
+        let Some((name, _)) = self.first_due().filter(|(_, due)| **due <= now) else { return false };
+        let name = name.clone();
+        self.due.remove(&name);
+        let Some(resource) = api.resource(&name) else { return true };
+        self.reconciles += 1;
+        let neighbors = neighbors::of(&resource, api.kept().resources.iter());
+        let reconciler = Arc::clone(&self.run.reconciler);
+        let connection = Connection { api: api.clone(), cloud: self.run.cloud.clone() };
+        self.run.in_flight.insert(name.clone());
+        self.run.tasks.spawn(Box::pin(async move {
+            let answer = reconciler.reconcile(&resource, neighbors, &connection).await;
+            End::Reconciled { name, began: now, answer: Box::new(answer) }
+        }));
+        true
+    }
+
+    /// Notes when to look again.
+    fn settle(&mut self, api: &Api, name: String, began: Timestamp, answer: &Result<Outcome, CloudError>) {
+        let now = self.hand.now();
+        if let Some(deleted) = api.resource(&name).filter(|found| found.metadata.deletion_timestamp.is_some()) {
+            // Whoever waits for the domain may be handed it over.
+            let neighbors = neighbors::of(&deleted, api.kept().resources.iter());
+            neighbors.rivals.iter().for_each(|rival| self.wake(&rival.name));
+        }
+        let next = match answer {
             Ok(outcome) if outcome.gone => {
                 api.kept().resources.retain(|kept| name_of(kept) != name);
                 self.due.remove(&name);
                 // Whoever was refused for this one's sake is looked at again.
                 self.due.values_mut().for_each(|due| *due = now);
-                return Some((name, answer.ok()));
+                return;
             }
             Ok(outcome) => match outcome.next {
                 Next::Now => now,
                 Next::At(time) => {
-                    assert!(time > now, "{name} is to be looked at again at {time}, and it is {now}");
+                    assert!(time > began, "{name} is to be looked at again at {time}, and it was {began}");
                     time
                 }
                 Next::Retry(_) => now + self.backoff(&name),
@@ -210,32 +335,14 @@ impl Operator {
         if answer.as_ref().is_ok_and(|outcome| outcome.failure.is_none()) {
             self.failures.remove(&name);
         }
-        self.due.insert(name.clone(), next);
-        Some((name, answer.ok()))
+        // Whoever was woken meanwhile is looked at as early as that.
+        self.due.entry(name).and_modify(|due| *due = next.min(*due)).or_insert(next);
     }
 
     fn backoff(&mut self, name: &str) -> SignedDuration {
         let failures = self.failures.entry(name.to_owned()).or_default();
         *failures += 1;
         SignedDuration::from_secs((1_i64 << (*failures).min(9)).min(300))
-    }
-}
-
-fn start(cloud: &Cloud, hand: &Hand, settings: &Settings) -> Reconciler<Ses, Route53> {
-    let clock = Clock::moved_by(hand.clone());
-    Reconciler {
-        identities: Identities::new(Ses(cloud.clone()), clock.clone()),
-        dns: Dns::new(Route53(cloud.clone()), clock.clone()),
-        clock,
-        settings: settings.clone(),
-    }
-}
-
-/// Runs what never waits; `None` where the operator died on the way.
-fn poll_once<F: Future>(future: F) -> Option<F::Output> {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => Some(output),
-        Poll::Pending => None,
     }
 }
 

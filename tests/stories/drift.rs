@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use aws_sdk_sesv2::types::BehaviorOnMxFailure;
 use serde_json::json;
 
-use crate::world::{HOUR, MINUTE, REGION, SWEEP, World, full, story, with};
+use crate::world::{DAY, HOUR, MINUTE, REGION, SWEEP, World, full, story, with};
 
 /// Waits until the zone holds these records again.
 async fn holds(world: &mut World, records: &[String]) -> Result<()> {
@@ -117,7 +117,7 @@ async fn attributes_of_the_identity_are_put_back() -> Result<()> {
         let arn = world.status().await?.identity.context("the identity")?.arn;
         ses.untag_resource().resource_arn(&arn).tag_keys("team").send().await?;
 
-        world.account.advance(SWEEP).await?;
+        world.account.advance(DAY).await?;
         world.event("IdentityPutBack", "the MAIL FROM settings").await?;
         world.event("IdentityPutBack", "feedback forwarding").await?;
         world.event("IdentityPutBack", "tags").await?;

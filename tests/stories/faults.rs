@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::json;
 use ses_operator_rig::aws::{Fault, FaultKind, Service, Settings};
 
-use crate::world::{HOUR, MINUTE, NAME, SWEEP, full, story, with};
+use crate::world::{DAY, HOUR, MINUTE, NAME, full, story, with};
 
 #[tokio::test]
 async fn a_missing_permission_is_named_and_nothing_else_is_needed_than_to_grant_it() -> Result<()> {
@@ -60,7 +60,7 @@ async fn throttling_for_minutes_is_waited_out_with_few_calls() -> Result<()> {
         // What works goes on working while AWS can't be asked, and the twin: what is asked for then has to wait.
         world.down(FaultKind::Throttle).await?;
         let reconciled = world.mark().await?;
-        world.account.advance(SWEEP).await?;
+        world.account.advance(DAY).await?;
         world.awaits_call_after(reconciled).await?;
         assert_eq!(world.statuses("Ready").await?.last().map(String::as_str), Some("True"));
         world.apply(with(full(), json!({"tags": {"a": "b"}}))).await?;

@@ -9,7 +9,7 @@ use crate::world::{NAME, REGION, bare_story, full, story};
 async fn a_domain_goes_from_apply_to_ready() -> Result<()> {
     bare_story("first-light", async |world| {
         world.zone = world.account.create_zone(&world.domain).await?;
-        let mark = world.mark().await?;
+        let (mark, audit) = (world.mark().await?, world.plane.audit_mark()?);
         world.start([])?;
         let manifest = format!(
             "
@@ -72,6 +72,11 @@ spec:
         // As few calls as the issue allows.
         assert_eq!(world.count_since(mark, "ChangeResourceRecordSets").await?, 1);
         assert_eq!(world.count_since(mark, "CreateEmailIdentity").await?, 1);
+        let writes = world.api_writes_since(audit)?;
+        let count = |what: &str| writes.iter().filter(|write| write.starts_with(what)).count();
+        assert_eq!(count("patch sesdomains") - count("patch sesdomains/status"), 1, "the finalizer: {writes:?}");
+        assert!(count("patch sesdomains") <= 7, "{writes:?}");
+        assert_eq!((count("create events"), count("patch events")), (5, 0), "{writes:?}");
         Ok(())
     })
     .await

@@ -13,6 +13,7 @@
 //! | [`adoption`] | what stood in the zone before: adopted, or merged with |
 //! | [`ownership`] | what is ours, and who says so |
 //! | [`handover`] | a SesDomain moves from one namespace to another |
+//! | [`plan`] | what would be done, told beforehand |
 //! | [`restarts`] | the operator is killed, restarted, and told another Region |
 //! | [`bad_input`] | what users may ask for, to the edges of it |
 //! | [`faults`] | AWS denies, throttles, breaks and hangs |
@@ -32,6 +33,7 @@ mod faults;
 mod first_light;
 mod handover;
 mod ownership;
+mod plan;
 mod process;
 mod refusals;
 mod restarts;

@@ -53,8 +53,8 @@ const PACE: f64 = 60.0;
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const HOUR: Duration = Duration::from_secs(60 * 60);
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// Longer than a settled domain is left alone.
-pub(crate) const SWEEP: Duration = Duration::from_secs(36 * 60);
+/// Longer than the rounds leave a zone or a list of identities unread.
+pub(crate) const SWEEP: Duration = Duration::from_secs(62 * 60);
 
 /// All that a story has to itself.
 pub(crate) struct World {

@@ -49,16 +49,17 @@ pub fn at_first_sight(generation: i64, now: Timestamp) -> Vec<Condition> {
     said.into_iter().map(|said| dated(said, &[], generation, now)).collect()
 }
 
-/// All conditions.
+/// All conditions. `withholds` says whether `spec.suspend` holds changes back.
 pub(super) fn conditions(
     subject: &Subject<'_>,
     observed: &Observed,
     plan: &Plan,
     applied: &Applied,
     status: &SesDomainStatus,
+    withholds: bool,
     now: Timestamp,
 ) -> Vec<Condition> {
-    let view = View { subject, observed, plan, applied, status };
+    let view = View { subject, observed, plan, applied, status, withholds };
     let mut said = vec![view.dkim()];
     said.extend(view.mail_from());
     said.extend(view.dmarc());
@@ -89,6 +90,7 @@ struct View<'a> {
     plan: &'a Plan,
     applied: &'a Applied,
     status: &'a SesDomainStatus,
+    withholds: bool,
 }
 
 impl View<'_> {
@@ -228,14 +230,21 @@ impl View<'_> {
             };
         }
         if let Some(first) = said.iter().find(|said| said.status != "True") {
-            let suspended =
-                if self.subject.spec.suspend { " (spec.suspend is true: nothing is changed in AWS)" } else { "" };
+            let suspended = if self.subject.spec.suspend {
+                " (spec.suspend is true: nothing is changed in AWS, and status.plan lists what would be)"
+            } else {
+                ""
+            };
             return Said {
                 about,
                 status: first.status,
                 reason: first.reason,
                 message: format!("{}{suspended}", first.message),
             };
+        }
+        if self.withholds {
+            let message = "spec.suspend is true and holds back changes that the spec asks for: status.plan lists them; set suspend to false to have them made";
+            return Said::no(about, Reason::Suspended, message);
         }
         if self.applied.made.len() < self.plan.changes.len() {
             return Said::no(about, Reason::Progressing, "attributes of the SES identity are being set");
@@ -332,6 +341,7 @@ fn is_transient(kind: ErrorKind) -> bool {
     matches!(
         kind,
         ErrorKind::Throttled
+            | ErrorKind::Busy
             | ErrorKind::Unavailable
             | ErrorKind::Conflict
             | ErrorKind::NotFound
@@ -346,6 +356,6 @@ fn reason_of(kind: ErrorKind) -> Reason {
         ErrorKind::QuotaExceeded => Reason::QuotaExceeded,
         ErrorKind::Throttled => Reason::Throttled,
         ErrorKind::Unavailable => Reason::AwsUnavailable,
-        ErrorKind::NotFound | ErrorKind::Conflict | ErrorKind::NotLeading => Reason::Progressing,
+        ErrorKind::Busy | ErrorKind::NotFound | ErrorKind::Conflict | ErrorKind::NotLeading => Reason::Progressing,
     }
 }

@@ -66,6 +66,7 @@ pub(super) fn facts(
         dmarc: dmarc(subject, plan, &pending, &time),
         records,
         pending_changes: pending,
+        plan: Vec::new(),
         last_handled_reconcile_at: subject.reconcile_requested.map(str::to_owned),
     }
 }

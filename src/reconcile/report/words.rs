@@ -49,7 +49,7 @@ pub(super) fn describe(error: &CloudError) -> String {
         ErrorKind::Rejected => "correct what AWS names; it is tried again every few minutes",
         ErrorKind::QuotaExceeded => "ask AWS to raise the quota, or delete identities that are not used",
         ErrorKind::Throttled => "nothing is to be done: it is tried again, less often",
-        ErrorKind::Unavailable => "nothing is to be done: it is tried again",
+        ErrorKind::Busy | ErrorKind::Unavailable => "nothing is to be done: it is tried again",
         ErrorKind::NotFound | ErrorKind::Conflict => "it was changed meanwhile and is looked at again",
         ErrorKind::NotLeading => "another replica takes over",
     };

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use aws_sdk_sesv2::operation::get_email_identity::GetEmailIdentityOutput;
 use aws_sdk_sesv2::types::{
-    BehaviorOnMxFailure, DkimAttributes, DkimSigningAttributesOrigin, DkimSigningKeyLength, MailFromAttributes, Tag,
-    VerificationInfo,
+    BehaviorOnMxFailure, DkimAttributes, DkimSigningAttributesOrigin, DkimSigningKeyLength, IdentityInfo, IdentityType,
+    MailFromAttributes, Tag, VerificationInfo,
 };
 
 use crate::api::spec::{KeyLength, MxFailureBehavior};
 use crate::domain_name::DomainName;
-use crate::ses::{Dkim, Identity, MailFrom, SigningOrigin, VerificationStatus};
+use crate::ses::{Dkim, Identity, ListedIdentity, MailFrom, SigningOrigin, VerificationStatus};
 
 pub(super) fn identity(answer: GetEmailIdentityOutput) -> Identity {
     Identity {
@@ -20,6 +20,14 @@ pub(super) fn identity(answer: GetEmailIdentityOutput) -> Identity {
         configuration_set: answer.configuration_set_name.filter(|name| !name.is_empty()),
         tags: answer.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)).collect(),
     }
+}
+
+/// One line of the list; addresses are none of ours.
+pub(super) fn listed(info: IdentityInfo) -> Option<ListedIdentity> {
+    let domain = info.identity_name.filter(|_| info.identity_type == Some(IdentityType::Domain))?;
+    let status =
+        info.verification_status.map_or(VerificationStatus::NotStarted, |status| verification(status.as_str()));
+    Some(ListedIdentity { domain: DomainName::new(&domain), status })
 }
 
 pub(super) fn dkim(attributes: Option<DkimAttributes>, found: Option<VerificationInfo>) -> Dkim {

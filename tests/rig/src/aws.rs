@@ -33,12 +33,14 @@ mod account;
 mod control;
 mod dns;
 mod faults;
+mod imported;
 mod log;
 mod settings;
 
 pub use account::{Account, Clock};
 pub use dns::{Answer, Records};
 pub use faults::{Fault, FaultId, FaultKind, Service};
+pub use imported::{ImportedIdentity, ImportedRecord, ImportedZone, Verified, VerifiedIdentity};
 pub use log::{Change, Refusal, Request};
 pub use settings::Settings;
 

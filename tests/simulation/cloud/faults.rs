@@ -1,6 +1,6 @@
 //! Calls that fail, lose their answer, or at which the operator dies.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use ses_operator::cloud::ErrorKind;
 
 use crate::random::Random;
@@ -16,6 +16,8 @@ pub enum Strike {
     DieBefore,
     /// The operator is killed after it was carried out.
     DieAfter,
+    /// The operator is killed, and the call is carried out so much later.
+    LandLate(SignedDuration),
 }
 
 /// Which calls are struck.
@@ -84,6 +86,7 @@ impl Faults {
             Strike::LoseAnswer,
             Strike::DieBefore,
             Strike::DieAfter,
+            Strike::LandLate(SignedDuration::from_secs(chance.random.between(1, 120))),
         ];
         chance.random.once_in(chance.once_in).then(|| *chance.random.one_of(&strikes))
     }

@@ -8,9 +8,11 @@
 //! | [`harm`] | what must never happen |
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use ses_operator::clock::Clock;
 use ses_operator::clock::simulated::Hand;
 use ses_operator::cloud::{CloudError, ErrorKind};
 
@@ -26,9 +28,21 @@ use harm::Guard;
 use route53::Zones;
 use ses::{Delays, Identities};
 
-/// The cloud, shared by the operator's adapters and the story.
+/// The cloud as one process reaches it: the story, or one run of the operator.
 #[derive(Clone, Debug)]
-pub struct Cloud(Arc<Mutex<State>>);
+pub struct Cloud {
+    shared: Arc<Mutex<State>>,
+    process: Arc<Process>,
+}
+
+/// A run of the operator, from its start to its death.
+#[derive(Debug, Default)]
+struct Process {
+    /// It was killed: nothing that it holds goes on, but for a request that is under way already.
+    dead: AtomicBool,
+    /// One of its requests is under way still, and lands though nobody waits for it.
+    haunts: AtomicBool,
+}
 
 /// Everything that the services hold.
 #[derive(Debug)]
@@ -53,7 +67,7 @@ pub fn error(kind: ErrorKind, operation: &'static str, object: impl ToString, me
 
 impl Cloud {
     pub fn new(hand: Hand, seed: u64) -> Self {
-        Self(Arc::new(Mutex::new(State {
+        let state = State {
             hand,
             random: Random::seeded(seed),
             delays: Delays::default(),
@@ -63,11 +77,32 @@ impl Cloud {
             guard: Guard::default(),
             calls: BTreeMap::new(),
             mutations: 0,
-        })))
+        };
+        Self { shared: Arc::new(Mutex::new(state)), process: Arc::default() }
+    }
+
+    /// The same cloud, reached by a process that has just started.
+    pub fn for_new_process(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), process: Arc::default() }
+    }
+
+    /// Kills the process: none of its calls goes on.
+    pub fn kill(&self) {
+        self.process.dead.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the process was killed.
+    pub fn is_dead(&self) -> bool {
+        self.process.dead.load(Ordering::Relaxed)
+    }
+
+    /// Whether a request of the killed process is under way still.
+    pub fn haunts(&self) -> bool {
+        self.process.haunts.load(Ordering::Relaxed)
     }
 
     pub fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().expect("no story goes on after a panic")
+        self.shared.lock().expect("no story goes on after a panic")
     }
 
     /// Lets the time pass until `time`: changes arrive, verifications end, in their order.
@@ -82,26 +117,60 @@ impl Cloud {
         object: &str,
         act: impl FnOnce(&mut State) -> Result<T, CloudError> + Send,
     ) -> Result<T, CloudError> {
-        let (answer, dies) = {
-            let mut state = self.state();
-            *state.calls.entry(operation).or_default() += 1;
-            let now = state.hand.now();
-            match state.faults.strike(operation, object, now) {
-                None => (act(&mut state), false),
-                Some(Strike::Refuse(kind)) => (Err(error(kind, operation, object, "as the story has it")), false),
-                Some(Strike::LoseAnswer) => {
-                    let _ = act(&mut state);
-                    (Err(error(ErrorKind::Unavailable, operation, object, "no answer in time")), false)
-                }
-                Some(Strike::DieBefore) => (Err(error(ErrorKind::Unavailable, operation, object, "")), true),
-                Some(Strike::DieAfter) => (act(&mut state), true),
+        self.travel().await;
+        match self.struck(operation, object) {
+            None => {
+                let answer = act(&mut self.state());
+                self.travel().await;
+                return answer;
             }
+            Some(Strike::Refuse(kind)) => return Err(error(kind, operation, object, "as the story has it")),
+            Some(Strike::LoseAnswer) => {
+                let _ = act(&mut self.state());
+                return Err(error(ErrorKind::Unavailable, operation, object, "no answer in time"));
+            }
+            Some(Strike::DieBefore) => self.kill(),
+            Some(Strike::DieAfter) => {
+                let _ = act(&mut self.state());
+                self.kill();
+            }
+            Some(Strike::LandLate(after)) => {
+                self.process.haunts.store(true, Ordering::Relaxed);
+                self.kill();
+                self.sleep(after).await;
+                let _ = act(&mut self.state());
+                self.process.haunts.store(false, Ordering::Relaxed);
+            }
+        }
+        std::future::pending().await
+    }
+
+    fn struck(&self, operation: &'static str, object: &str) -> Option<Strike> {
+        let mut state = self.state();
+        *state.calls.entry(operation).or_default() += 1;
+        let now = state.now();
+        state.faults.strike(operation, object, now)
+    }
+
+    /// The way to the service or back. Whoever is killed on it goes no further.
+    async fn travel(&self) {
+        let way = {
+            let mut state = self.state();
+            let (low, high) = state.delays.travel;
+            if high == 0 { 0 } else { state.random.between(low, high) }
         };
-        if dies {
-            // The scheduler takes what waits for a process that was killed.
+        if way > 0 {
+            self.sleep(SignedDuration::from_millis(way)).await;
+        }
+        if self.is_dead() {
             std::future::pending::<()>().await;
         }
-        answer
+    }
+
+    async fn sleep(&self, time: SignedDuration) {
+        let hand = self.state().hand.clone();
+        let until = hand.now() + time;
+        Clock::moved_by(hand).sleep_until(until).await;
     }
 }
 

@@ -198,9 +198,21 @@ impl DnsProvider for Route53 {
     async fn hosted_zones(&self) -> Result<Vec<HostedZone>, CloudError> {
         let list = |state: &mut State| {
             let zones = state.zones.zones.iter();
-            Ok(zones.map(|zone| HostedZone { id: zone.id.clone(), name: zone.name.clone() }).collect())
+            Ok(zones
+                .map(|zone| HostedZone {
+                    id: zone.id.clone(),
+                    name: zone.name.clone(),
+                    record_sets: zone.sets.len() * 300 / zone.page.max(1),
+                })
+                .collect())
         };
         self.0.call("route53:ListHostedZonesByName", "", list).await
+    }
+
+    async fn listing(&self, zone: &ZoneId) -> Result<Vec<RecordSet>, CloudError> {
+        const OPERATION: &str = "route53:ListResourceRecordSets";
+        let list = |state: &mut State| Ok(state.zones.find(OPERATION, zone)?.sets.values().cloned().collect());
+        self.0.call(OPERATION, &zone.0, list).await
     }
 
     async fn subtree(&self, zone: &ZoneId, root: &DomainName) -> Result<Subtree, CloudError> {

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use ses_operator::api::spec::MxFailureBehavior;
-use ses_operator::cloud::{CloudError, ErrorKind};
+use ses_operator::cloud::{CloudError, ErrorKind, Region};
 use ses_operator::dns::RecordType;
 use ses_operator::domain_name::DomainName;
 use ses_operator::ses::VerificationStatus::{Failed, NotStarted, Pending, Success, TemporaryFailure};
 use ses_operator::ses::{
-    Dkim, Identity, IdentityChange, IdentityKey, IdentityService, MailFrom, NewIdentity, SigningOrigin,
+    Dkim, Identity, IdentityChange, IdentityKey, IdentityService, ListedIdentity, MailFrom, NewIdentity, SigningOrigin,
     VerificationStatus, regions,
 };
 
@@ -28,6 +28,9 @@ pub struct Delays {
     pub mail_from: (i64, i64),
     /// From the records' vanishing to SES's noticing it.
     pub notice: (i64, i64),
+    /// Of a call to its service, and of the answer back, in milliseconds. Without them nothing comes between two calls of
+    /// a reconcile.
+    pub travel: (i64, i64),
     /// Whether putting a failed MAIL FROM domain again starts its verification anew; else only clearing it first does.
     pub put_restarts: bool,
     /// Whether a new DKIM key has new tokens.
@@ -42,6 +45,7 @@ impl Default for Delays {
             dkim: (60, 600),
             mail_from: (60, 900),
             notice: (60, 3600),
+            travel: (0, 0),
             put_restarts: true,
             new_tokens: true,
             mail_from_needs_dkim: false,
@@ -267,6 +271,16 @@ fn operation(change: &IdentityChange) -> &'static str {
 pub struct Ses(pub Cloud);
 
 impl IdentityService for Ses {
+    async fn list(&self, region: &Region) -> Result<Vec<ListedIdentity>, CloudError> {
+        let list = |state: &mut State| {
+            let held = state.identities.held.iter().filter(|(key, _)| key.region == *region);
+            let listed = held
+                .map(|(key, held)| ListedIdentity { domain: key.domain.clone(), status: held.identity.dkim.status });
+            Ok(listed.collect())
+        };
+        self.0.call("ses:ListEmailIdentities", region.as_str(), list).await
+    }
+
     async fn get(&self, key: &IdentityKey) -> Result<Option<Identity>, CloudError> {
         let get = |state: &mut State| Ok(state.identities.held.get(key).map(|held| held.identity.clone()));
         self.0.call("ses:GetEmailIdentity", key.domain.as_str(), get).await

@@ -108,7 +108,7 @@ fn what_somebody_else_set_stays() {
 fn signing_that_was_switched_off_is_seen_and_switched_on() {
     let mut simulation = Simulation::settled(json!({}));
     simulation.state().identities.held("example.com").identity.dkim.signing_enabled = false;
-    simulation.until(hours(1), |simulation| !simulation.events("IdentityPutBack").is_empty());
+    assert!(simulation.until(hours(24), |simulation| !simulation.events("IdentityPutBack").is_empty()));
     assert!(simulation.identity().expect("an identity").dkim.signing_enabled);
     simulation.until_ready();
     simulation.pass(hours(3));
@@ -120,7 +120,7 @@ fn signing_that_cant_be_switched_on_is_not_called_verified() {
     let mut simulation = Simulation::settled(json!({}));
     simulation.state().identities.held("example.com").identity.dkim.signing_enabled = false;
     simulation.strike("ses:PutEmailIdentityDkimAttributes", 1000, Strike::Refuse(ErrorKind::Denied));
-    simulation.until_condition("DkimVerified", "False", hours(1));
+    simulation.until_condition("DkimVerified", "False", hours(24));
     assert_eq!(simulation.reason("DkimVerified"), "SigningDisabled");
     assert!(simulation.is("Ready", "False"));
 }

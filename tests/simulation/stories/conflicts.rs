@@ -35,7 +35,7 @@ fn a_foreign_record_is_left_reported_and_given_way_to_until_it_goes() {
         simulation.no_harm();
         simulation.state().guard.protected.clear();
         simulation.tamper(name, record_type, &[]);
-        simulation.pass(minutes(4));
+        simulation.pass(minutes(34));
         assert_eq!(simulation.condition("Stalled"), "", "{case}");
         simulation.until_ready();
         simulation.pass(hours(2));
@@ -153,7 +153,8 @@ fn addresses_at_the_mail_from_name_are_a_warning_and_stop_nothing() {
     simulation.rests();
     simulation.tamper("mail.example.com", "A", &[]);
     simulation.state().guard.protected.clear();
-    simulation.pass(hours(1));
+    simulation.request("look");
+    simulation.pass(minutes(1));
     assert!(!simulation.condition("RecordsPublished").contains("AWS wants"));
 }
 
@@ -187,6 +188,8 @@ fn a_younger_sesdomain_at_the_mail_from_name_is_a_warning() {
         manifest(json!({"domain": "mail.example.com", "mailFromSubdomain": null, "mxFailureBehavior": null})),
     );
     simulation.pass(hours(2));
+    simulation.request("look");
+    simulation.pass(minutes(1));
     assert!(simulation.is("Ready", "True"), "{}", simulation.describe());
     assert!(simulation.condition("RecordsPublished").contains("is the domain of the SesDomain mail/younger as well"));
     assert!(simulation.condition_of("younger", "Ready").starts_with("True"), "{}", simulation.describe());

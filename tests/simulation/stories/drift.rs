@@ -10,7 +10,7 @@ use crate::simulation::{NAME, Simulation, hours, minutes};
 fn the_spf_record_is_missed_while_ses_says_success() {
     let mut simulation = Simulation::settled(json!({}));
     simulation.tamper("mail.example.com", "TXT", &[]);
-    simulation.until_condition("RecordsPublished", "False", minutes(31));
+    simulation.until_condition("RecordsPublished", "False", minutes(61));
     assert!(simulation.is("MailFromVerified", "True"));
     assert!(simulation.is("Ready", "False"));
     simulation.until_condition("Ready", "True", minutes(5));
@@ -33,7 +33,7 @@ fn every_kind_of_record_is_put_back_whatever_was_done_to_it() {
         let ours = simulation.values(name, record_type);
         for rival in [vec![rival], vec![]] {
             simulation.tamper(name, record_type, &rival);
-            simulation.pass(minutes(35));
+            simulation.pass(minutes(61));
             assert_eq!(simulation.values(name, record_type), ours, "{name} {record_type} after {rival:?}");
             simulation.pass(hours(6));
             assert!(simulation.is("Ready", "True"), "{}", simulation.describe());
@@ -49,7 +49,7 @@ fn a_stronger_dmarc_record_of_somebody_else_is_drift_and_not_weakened_in_silence
     let mut simulation = Simulation::settled(json!({}));
     simulation.state().guard.may_weaken_dmarc = true;
     simulation.tamper("_dmarc.example.com", "TXT", &["\"v=DMARC1; p=reject\""]);
-    simulation.pass(minutes(35));
+    simulation.pass(minutes(61));
     let events = simulation.events("RecordPutBack");
     assert_eq!(events.len(), 1, "{events:?}");
     assert!(events[0].contains("\"v=DMARC1; p=reject\""), "{events:?}");
@@ -116,7 +116,7 @@ fn attributes_that_others_change_are_put_back_with_an_event() {
         let mut simulation = Simulation::settled(spec.clone());
         let before = simulation.identity();
         edit(&mut simulation.state().identities.held("example.com").identity);
-        simulation.pass(minutes(35));
+        simulation.pass(hours(24));
         assert_eq!(simulation.identity(), before, "{what}");
         let events = simulation.events("IdentityPutBack");
         assert!(events.len() == 1 && events[0].starts_with(what), "{what}: {events:?}");
@@ -155,7 +155,7 @@ fn another_mail_from_domain_is_put_back() {
         let held = state.identities.held("example.com");
         held.put_mail_from(Some((DomainName::new("x.example.com"), MxFailureBehavior::UseDefaultValue)), now, true);
     }
-    simulation.pass(minutes(35));
+    simulation.pass(hours(24));
     let domain = simulation.identity().and_then(|identity| identity.mail_from).map(|found| found.domain.to_string());
     assert_eq!(domain.as_deref(), Some("mail.example.com"));
     simulation.until_ready();
@@ -168,7 +168,7 @@ fn an_identity_that_others_deleted_is_made_again_and_old_tokens_go() {
     let mut simulation = Simulation::settled(json!({}));
     let key = simulation.key();
     simulation.state().identities.held.remove(&key);
-    simulation.pass(minutes(35));
+    simulation.pass(minutes(16));
     assert!(simulation.identity().is_some(), "{}", simulation.describe());
     simulation.until_ready();
     simulation.pass(hours(2));

@@ -1,6 +1,7 @@
 //! What must happen, each named for its case.
 
 mod adoption;
+mod at_once;
 mod attributes;
 mod becoming_ready;
 mod conflicts;
@@ -11,6 +12,7 @@ mod handover;
 mod mail_from;
 mod merging;
 mod ownership;
+mod plan;
 mod restarts;
 mod trouble;
 mod verification;

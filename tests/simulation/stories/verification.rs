@@ -69,7 +69,7 @@ fn lost_records_are_seen_put_back_and_verified_again() {
     for name in simulation.dkim_names() {
         simulation.tamper(&name, "CNAME", &[]);
     }
-    assert!(simulation.until(minutes(31), |simulation| simulation.is("RecordsPublished", "False")));
+    assert!(simulation.until(minutes(61), |simulation| simulation.is("RecordsPublished", "False")));
     let seen = simulation.now();
     simulation.until_condition("RecordsPublished", "True", minutes(5));
     assert!(simulation.now().duration_since(seen) < minutes(3));

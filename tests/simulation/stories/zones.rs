@@ -84,7 +84,7 @@ fn a_zone_too_large_for_one_listing_is_looked_up_by_name() {
     simulation.pass(hours(2));
     simulation.rests();
     simulation.tamper("mail.example.com", "TXT", &[]);
-    simulation.pass(minutes(35));
+    simulation.pass(minutes(61));
     assert_eq!(simulation.values("mail.example.com", "TXT").len(), 1);
 }
 
@@ -92,7 +92,7 @@ fn a_zone_too_large_for_one_listing_is_looked_up_by_name() {
 fn a_zone_that_was_deleted_stalls_and_a_new_one_is_filled() {
     let mut simulation = Simulation::settled(json!({}));
     simulation.state().zones.remove("Z1");
-    simulation.pass(minutes(35));
+    simulation.pass(minutes(61));
     assert!(simulation.condition("Stalled").contains("HostedZoneNotFound"), "{}", simulation.describe());
     simulation.state().zones.add("Z9", "example.com");
     simulation.until_condition("Ready", "True", hours(80));

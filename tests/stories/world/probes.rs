@@ -38,15 +38,25 @@ impl World {
         Ok(sum(&get(operator, "/metrics").await?.2, "ses_operator_reconciles_total{outcome=\"ok\"}"))
     }
 
+    /// Waits until the operator has listed the resources: so many, ready.
+    pub(crate) async fn knows(&mut self, count: f64) -> Result<()> {
+        self.shows("ses_operator_domains{condition=\"Ready\",status=\"True\"}", count).await
+    }
+
     /// Waits until so many reconciles have ended well since the operator's start.
     pub(crate) async fn has_reconciled(&mut self, times: f64) -> Result<()> {
+        self.shows("ses_operator_reconciles_total{outcome=\"ok\"}", times).await
+    }
+
+    /// Waits until the samples that begin so add up to so much.
+    async fn shows(&mut self, series: &str, least: f64) -> Result<()> {
         let log = self.operator.as_ref().context("an operator runs")?.log_file().to_owned();
         let client = reqwest::Client::builder().no_proxy().build()?;
-        self.awaits(&format!("{times} reconciles"), async || {
+        self.awaits(&format!("{series} {least}"), async || {
             let url = format!("http://{}/metrics", address_in(&std::fs::read_to_string(&log)?)?);
             let metrics = client.get(url).send().await?.text().await?;
-            let found = sum(&metrics, "ses_operator_reconciles_total{outcome=\"ok\"}");
-            ensure!(found >= times, "{found} so far");
+            let found = sum(&metrics, series);
+            ensure!(found >= least, "{found} so far");
             Ok(())
         })
         .await

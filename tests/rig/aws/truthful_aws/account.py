@@ -9,11 +9,13 @@ from moto.ses.models import ses_backends
 from .clock import Clock, rfc3339
 from .dns import PublicDns
 from .faults import Faults
+from .identity import Identity
 from .rate_limits import RateLimits
 from .request_log import RequestLog
 from .route53 import Route53
 from .ses import Ses
 from .settings import Settings
+from .zones import Zone
 
 
 class Account:
@@ -30,11 +32,12 @@ class Account:
         self.faults = Faults()
         self.rate_limits = RateLimits()
         self.log = RequestLog()
-        self.zones: list = []  # deleted ones too, for the history
+        self.zones: dict = {}  # by ID; deleted ones too, for the history
+        self.references: set = set()  # of the callers who made them
         self.dns = PublicDns()
         self.changes: dict = {}  # Route 53's change id -> (submitted, public)
         self.identities: dict = {}  # Region -> name -> identity
-        self.all_identities: list = []  # deleted ones too
+        self.ever: dict = {}  # the same with lists of identities, oldest first: deleted ones too
         self._number = 0
 
     def reset(self) -> None:
@@ -61,16 +64,31 @@ class Account:
     def evolve(self) -> float:
         """Brings every identity up to now; answers now."""
         now = self.clock.now()
-        for identity in self.all_identities:
+        for identity in self.all_identities():
             identity.evolve(now)
         return now
+
+    def add_zone(self, zone: Zone) -> None:
+        """Another zone."""
+        self.zones[zone.id] = zone
+        self.references.add(zone.caller_reference)
+        self.dns.add(zone)
+
+    def add(self, identity: Identity) -> None:
+        """Another identity."""
+        self.identities.setdefault(identity.region, {})[identity.name] = identity
+        self.ever.setdefault(identity.region, {}).setdefault(identity.name, []).append(identity)
+
+    def all_identities(self):
+        """All that ever were."""
+        return (one for named in self.ever.values() for identities in named.values() for one in identities)
 
     def refusals(self) -> list:
         """When SES would have refused to send mail, for each identity."""
         now = self.evolve()
         return [
             {"region": identity.region, "identity": identity.name, "from": rfc3339(start), "until": rfc3339(until)}
-            for identity in self.all_identities
+            for identity in self.all_identities()
             for start, until in identity.refusals(now)
         ]
 

@@ -79,7 +79,8 @@ def _conflicts(changes: list, records: dict, zone: Zone) -> list:
         if record.type == "CNAME" and record.name == zone.name:
             faults.append(f"{refused} at apex {where}")
             continue
-        siblings = {other.type for other in records.values() if other.name == record.name} - {record.type}
+        keys = zone.keys_at(record.name) | {key for key in written if key[0] == record.name}
+        siblings = {records[key].type for key in keys if key in records} - {record.type}
         if siblings and (record.type == "CNAME" or "CNAME" in siblings):
             faults.append(f"{refused} as it conflicts with other records with the same DNS name {where}")
     return faults

@@ -6,7 +6,9 @@ import json
 import re
 from urllib.parse import parse_qs, unquote
 
+from . import imports
 from .account import Account, Accounts
+from .clock import rfc3339
 from .names import canonical
 from .wire import Response
 
@@ -114,6 +116,35 @@ def force_identity(account: Account, rest: str, _asked: dict, wanted: dict) -> d
     return {"dkim": identity.dkim.status, "mail_from": mail_from.status if mail_from else None}
 
 
+def list_identities(account: Account, _rest: str, _asked: dict, _wanted: dict) -> list:
+    """When each identity was verified, and the delays that were drawn for it."""
+    account.evolve()
+    took = {public: public - submitted for submitted, public in account.changes.values()}
+    identities = (identity for named in account.identities.values() for identity in named.values())
+    return [_told(account, identity, took) for identity in identities]
+
+
+def _told(account: Account, identity, took: dict) -> dict:
+    mail_from = identity.mail_froms[-1][1]
+    told = {"region": identity.region, "name": identity.name, "created": rfc3339(identity.created)}
+    # How long the change took to be served that made DKIM right.
+    told["insync"] = took.get(identity.dkim.right)
+    told["dkim"] = _verified(identity.dkim, account.settings.delay("dkim", identity.name))
+    if mail_from is not None:
+        told["mail_from"] = _verified(mail_from, account.settings.delay("mail_from", identity.config.mail_from))
+    return told
+
+
+def _verified(verification, delay: float) -> dict:
+    at = verification.verified
+    return {"delay": delay, "verified": rfc3339(at) if at is not None else None}
+
+
+def import_state(account: Account, _rest: str, _asked: dict, wanted: dict) -> dict:
+    """Zones and identities by the thousand, as if they had been there for long."""
+    return imports.import_state(account, wanted)
+
+
 def resolve(account: Account, _rest: str, asked: dict, _wanted: dict) -> dict:
     """What a receiver's resolver would find now."""
     answer = account.dns.resolve(asked["name"], asked["type"].upper(), account.clock.now())
@@ -136,7 +167,9 @@ HANDLERS = {
     ("DELETE", "faults"): remove_faults,
     ("GET", "requests"): list_requests,
     ("GET", "refusals"): list_refusals,
+    ("GET", "identities"): list_identities,
     ("POST", "identities"): force_identity,
+    ("POST", "import"): import_state,
     ("GET", "dns"): resolve,
     ("POST", "reset"): reset,
 }

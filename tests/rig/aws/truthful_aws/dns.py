@@ -35,15 +35,33 @@ class PublicDns:
 
     def __init__(self) -> None:
         self._zones: dict = {}  # name -> zones, oldest first
+        self._latest = 0.0  # when the public sees the last change of all
 
     def add(self, zone: Zone) -> None:
         """Another zone; deleted ones stay, for the history."""
         self._zones.setdefault(zone.name, []).append(zone)
+        self.changed(zone.public)
 
-    def changes(self, names: list, after: float, until: float) -> list:
-        """The times in (after, until] at which the answers for any of the names may have changed."""
-        zones = {zone.id: zone for name in names for zone in self._on_the_way(name) if not zone.private}
-        times = {time for zone in zones.values() for time in zone.public_changes(after)}
+    def zones_of(self, name: str) -> list:
+        """The zones of a name, oldest first, deleted ones too."""
+        return self._zones.get(name, [])
+
+    def changed(self, public: float) -> None:
+        """Whatever changes in a zone is told here too: while nothing does, nobody has to be asked name by name."""
+        self._latest = max(self._latest, public)
+
+    def changes(self, names: list, since: float, until: float) -> list:
+        """The times, both ends included, at which the answers for any of the names may have changed."""
+        times, known, ahead = set(), set(), list(names)
+        while ahead and since <= self._latest:
+            name = ahead.pop()
+            if name in known:
+                continue
+            known.add(name)
+            for zone in self._on_the_way(name):
+                if not zone.private:
+                    times.update(zone.public_changes(name, since))
+                    ahead.extend(zone.targets(name))
         return sorted(time for time in times if time <= until)
 
     def resolve(self, name: str, type_: str, at: float) -> Answer:

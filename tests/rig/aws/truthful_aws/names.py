@@ -10,6 +10,7 @@ import re
 
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 _PLAIN = re.compile(r"[a-z0-9._-]")
+_ALL_PLAIN = re.compile(r"[a-z0-9._-]*")
 
 
 def canonical(name: str) -> str:
@@ -19,6 +20,8 @@ def canonical(name: str) -> str:
 
 def escaped(name: str) -> str:
     """The name as Route 53 answers it."""
+    if _ALL_PLAIN.fullmatch(name):
+        return name + "."
     return "".join(c if _PLAIN.match(c) else "\\%03o" % ord(c) for c in name) + "."
 
 

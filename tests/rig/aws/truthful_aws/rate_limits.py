@@ -6,7 +6,7 @@ from __future__ import annotations
 class RateLimits:
     """SES throttles each action of a Region, Route 53 the whole account.
 
-    Whether SES's buckets are shared among its actions is unknown; one for each is what callers should budget for. A bucket
+    Whether SES's buckets are shared among its actions is unknown: one for each unless "ses_shared" is set. A bucket
     holds one token more than a second brings, so that a caller who keeps exactly to the rate isn't refused because two of
     its requests came closer to each other on the way.
     """
@@ -19,7 +19,8 @@ class RateLimits:
         rate = (rates or {}).get(service)
         if rate is None:
             return True
-        key = (service,) if service == "route53" else (service, region, operation)
+        whole_region = (service, region) if rates.get("ses_shared") else (service, region, operation)
+        key = (service,) if service == "route53" else whole_region
         most = rate + 1.0
         tokens, filled = self._buckets.get(key, (most, now))
         tokens = min(most, tokens + (now - filled) * rate)

@@ -35,16 +35,15 @@ class Route53:
         name, reference = canonical(wanted.text("Name") or ""), wanted.text("CallerReference") or ""
         if not name:
             raise AwsError(400, "InvalidDomainName", "The domain name is empty")
-        if any(zone.caller_reference == reference for zone in self._zones()):
+        if reference in self.account.references:
             message = f"A hosted zone has already been created with the specified caller reference: {reference}"
             raise AwsError(409, "HostedZoneAlreadyExists", message)
         private = wanted.text("HostedZoneConfig/PrivateZone") == "true" or wanted.text("VPC/VPCId") is not None
         comment = wanted.text("HostedZoneConfig/Comment") or ""
-        zone_id = "Z" + _random(20)
+        zone_id = new_zone_id()
         change, public = self._change(now, "zone", name)
         zone = Zone(zone_id, name, private, comment, reference, now, public)
-        self.account.zones.append(zone)
-        self.account.dns.add(zone)
+        self.account.add_zone(zone)
         answer = {
             "HostedZone": zone_element(zone, zone.records),
             "ChangeInfo": change,
@@ -65,6 +64,7 @@ class Route53:
             raise AwsError(400, "HostedZoneNotEmpty", message)
         change, public = self._change(now, "zone", zone.name)
         zone.delete(now, public)
+        self.account.references.discard(zone.caller_reference)
         return answer_xml("DeleteHostedZoneResponse", {"ChangeInfo": change})
 
     def ListHostedZones(self, params: dict, _body: bytes) -> Response:
@@ -82,12 +82,12 @@ class Route53:
 
     def ListHostedZonesByName(self, params: dict, _body: bytes) -> Response:
         """Starts at the name: a caller who does not compare takes a neighbour's zone for its own."""
-        zones, size = sorted(self._seen(), key=lambda zone: (order(zone.name), zone.id)), _page_size(params, 100)
+        zones, size = sorted(self._seen(), key=lambda zone: zone.place), _page_size(params, 100)
         name, zone_id = params.get("dnsname"), (params.get("hostedzoneid") or "").rsplit("/", 1)[-1]
         if zone_id and not name:
             raise invalid_input("The input includes a hosted zone ID without a DNS name")
         start = (order(canonical(name)), zone_id) if name else ("", "")
-        left = [zone for zone in zones if (order(zone.name), zone.id) >= start]
+        left = [zone for zone in zones if zone.place >= start]
         more = left[size] if len(left) > size else None
         answer = {
             "HostedZones": self._zone_list(left[:size]),
@@ -107,8 +107,11 @@ class Route53:
             raise invalid_input("The input includes a type without a name")
         start = (order(canonical(name)), type_, params.get("identifier") or "") if name else ("", "", "")
         lag = self.account.settings["read_lag"]
-        records = zone.written_at(self.account.clock.now() - lag) if lag else zone.records.values()
-        left = sorted((record for record in records if record.place >= start), key=lambda record: record.place)
+        if lag:
+            records = zone.written_at(self.account.clock.now() - lag)
+            left = sorted((record for record in records if record.place >= start), key=lambda record: record.place)
+        else:
+            left = zone.listed(start, size + 1)
         more = left[size] if len(left) > size else None
         answer = {
             "ResourceRecordSets": {"ResourceRecordSet": [record_element(record) for record in left[:size]]},
@@ -144,24 +147,27 @@ class Route53:
         public = publish(now + self.account.settings.delay("insync", *about))
         change_id = "C" + _random(20)
         self.account.changes[change_id] = (now, public)
+        self.account.dns.changed(public)
         return {**change_element(change_id, now, public, now), "Status": "PENDING"}, public
-
-    def _zones(self) -> list:
-        return [zone for zone in self.account.zones if zone.deleted is None]
 
     def _zone(self, params: dict) -> Zone:
         zone_id = params["Id"].rsplit("/", 1)[-1]
-        for zone in self._zones():
-            if zone.id == zone_id:
-                return zone
-        raise no_such_zone(zone_id)
+        zone = self.account.zones.get(zone_id)
+        if zone is None or zone.deleted is not None:
+            raise no_such_zone(zone_id)
+        return zone
 
     def _seen(self) -> list:
         at = self.account.clock.now() - self.account.settings["read_lag"]
-        return [zone for zone in self.account.zones if zone.listed_at(at)]
+        return [zone for zone in self.account.zones.values() if zone.listed_at(at)]
 
     def _zone_list(self, zones: list) -> dict:
         return {"HostedZone": [zone_element(zone, zone.records) for zone in zones]}
+
+
+def new_zone_id() -> str:
+    """An ID that no other zone has."""
+    return "Z" + _random(20)
 
 
 def _page_size(params: dict, most: int) -> int:

@@ -49,8 +49,7 @@ class Ses:
         config = self._keys(name, params.get("DkimSigningAttributes") or {}, now)
         identity = Identity(self.account, self.region, name, config, now)
         identity.set(now, configuration_set=set_name, tags=tags)
-        self.identities[name] = identity
-        self.account.all_identities.append(identity)
+        self.account.add(identity)
         whole = identity_answer(identity, now)
         return {key: whole[key] for key in ("IdentityType", "VerifiedForSendingStatus", "DkimAttributes")}
 
@@ -62,8 +61,8 @@ class Ses:
     def ListEmailIdentities(self, params: dict) -> dict:
         now = self.account.clock.now()
         at = now - self.account.settings["read_lag"]
-        seen = [one for one in self.account.all_identities if one.region == self.region and one.exists_at(at)]
-        seen.sort(key=lambda identity: identity.name)
+        found = (self._seen_at(name, at) for name in sorted(self.account.ever.get(self.region, ())))
+        seen = [identity for identity in found if identity is not None]
         start, size = int(params.get("NextToken") or 0), min(int(params.get("PageSize") or 1000), 1000)
         page = seen[start : start + size]
         for identity in page:
@@ -187,12 +186,15 @@ class Ses:
 
     def _seen(self, name: str, now: float, at: float) -> Identity:
         """The identity as a read that lags finds it."""
-        name = canonical(name)
-        for identity in reversed(self.account.all_identities):
-            if (identity.region, identity.name) == (self.region, name) and identity.exists_at(at):
-                identity.evolve(now)
-                return identity
-        raise missing(name)
+        identity = self._seen_at(canonical(name), at)
+        if identity is None:
+            raise missing(canonical(name))
+        identity.evolve(now)
+        return identity
+
+    def _seen_at(self, name: str, at: float) -> Identity | None:
+        ever = self.account.ever.get(self.region, {}).get(name, ())
+        return next((identity for identity in reversed(ever) if identity.exists_at(at)), None)
 
     def _tagged(self, params: dict):
         """The identity an ARN names; None when it names something else, which is moto's."""

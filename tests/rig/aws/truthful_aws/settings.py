@@ -16,7 +16,8 @@ DEFAULTS = {
     "seed": 0,
     # Seconds, [at least, at most], as people see them.
     "delays": {"insync": [20, 60], "dkim": [60, 600], "mail_from": [60, 900]},
-    # Requests a second, None for no limit. As AWS has them: {"ses": 1.0, "route53": 5.0}.
+    # Requests a second, None for no limit. As AWS has them: {"ses": 1.0, "route53": 5.0}. With "ses_shared": true all
+    # operations of a Region take from one bucket: nobody has told that they don't.
     "rate_limits": None,
     # SES Gets and Route 53 lists answer the state of that many seconds ago.
     "read_lag": 0,

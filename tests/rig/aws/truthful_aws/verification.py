@@ -32,6 +32,17 @@ class Verification:
         """The status SES showed at a time that has been looked at."""
         return _latest(self._forced, at) or _latest(self._true, at) or PENDING
 
+    @property
+    def right(self) -> float | None:
+        """Since when the records have been right, without a break."""
+        return self._right
+
+    @property
+    def verified(self) -> float | None:
+        """Since when it has been verified."""
+        since, status = self._true[-1]
+        return since if status == SUCCESS else None
+
     def times(self):
         """When the status may have changed."""
         yield from (time for time, _ in self._true)
@@ -48,10 +59,14 @@ class Verification:
         self._forced.append((now, status))
 
     def evolve(self, is_right, changes: list, delay: float, now: float) -> None:
-        """Catches up. `is_right(at)` tells whether the records were right; it only changes at the times given."""
+        """Catches up. `is_right(at)` tells whether the records were right; it only changes at the times given, which may
+        include the time of the last look: somebody may have written after it, while time stood still."""
+        known = self._right is not None or self._wrong is not None
         starts = [self.looked, *changes]
         for start, end in zip(starts, [*changes, now]):
-            if is_right(start):
+            if known and not changes:
+                pass  # Nothing is asked of the DNS again: a list of thousands of settled identities costs little.
+            elif is_right(start):
                 self._right, self._wrong = self._right if self._right is not None else start, None
             else:
                 self._wrong, self._right = self._wrong if self._wrong is not None else start, None

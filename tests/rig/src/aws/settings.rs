@@ -49,6 +49,14 @@ impl Settings {
         self.with("rate_limits", json!({ "ses": ses, "route53": route53 }))
     }
 
+    /// One bucket for all of SES's operations in a Region: nobody has told that they don't share it. To be said after the
+    /// rates.
+    pub fn one_bucket_for_all_of_ses(mut self) -> Self {
+        let rates = self.0.entry("rate_limits").or_insert_with(|| json!({}));
+        rates["ses_shared"] = json!(true);
+        self
+    }
+
     /// As many requests as one likes (the default).
     pub fn no_rate_limits(self) -> Self {
         self.with("rate_limits", Value::Null)

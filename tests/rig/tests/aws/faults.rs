@@ -116,6 +116,17 @@ async fn ses_takes_one_request_a_second_for_each_operation_and_region() -> Resul
 }
 
 #[tokio::test]
+async fn ses_may_have_one_bucket_for_all_operations_of_a_region() -> Result<()> {
+    let account = swift_account().await?;
+    account.settings(Settings::default().quotas_of_aws().one_bucket_for_all_of_ses()).await?;
+    account.sesv2(REGION).list_email_identities().send().await?;
+    let (taken, code) = until_throttled(&account).await?;
+    assert_eq!((taken, code.as_str()), (1, "TooManyRequestsException"));
+    account.sesv2("us-east-1").get_account().send().await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn route_53_takes_five_requests_a_second_over_all() -> Result<()> {
     let account = swift_account().await?;
     account.settings(Settings::default().quotas_of_aws()).await?;

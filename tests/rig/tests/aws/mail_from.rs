@@ -179,3 +179,35 @@ async fn an_identity_that_may_not_send_refuses_nothing() -> Result<()> {
     assert!(account.refusals().await?.is_empty());
     Ok(())
 }
+
+#[tokio::test]
+async fn an_mx_at_the_end_of_a_cname_is_seen_when_it_comes() -> Result<()> {
+    let account = swift_account().await?;
+    let zone = account.create_zone(DOMAIN).await?;
+    let other = account.create_zone("example.net").await?;
+    account.write_record(&zone, MAIL_FROM, "CNAME", &["mx.example.net"]).await?;
+    create_identity(&account, DOMAIN).await?;
+    put_mail_from(&account, "USE_DEFAULT_VALUE").await?;
+    assert_eq!(mail_from(&account, DOMAIN).await?, "PENDING");
+    account.write_record(&other, "mx.example.net", "MX", &[OUR_MX]).await?;
+    assert_eq!(mail_from(&account, DOMAIN).await?, "SUCCESS");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_wildcard_s_mx_is_lost_when_the_name_comes_to_be() -> Result<()> {
+    let account = swift_account().await?;
+    let zone = account.create_zone(DOMAIN).await?;
+    account.write_record(&zone, "*.example.com", "MX", &[OUR_MX]).await?;
+    create_identity(&account, DOMAIN).await?;
+    put_mail_from(&account, "USE_DEFAULT_VALUE").await?;
+    assert_eq!(mail_from(&account, DOMAIN).await?, "SUCCESS");
+    let below = format!("a.{MAIL_FROM}");
+    account.write_record(&zone, &below, "TXT", &["\"a\""]).await?;
+    account.advance(HOUR).await?;
+    assert_eq!(mail_from(&account, DOMAIN).await?, "TEMPORARY_FAILURE");
+    account.delete_record(&zone, &below, "TXT").await?;
+    account.advance(HOUR).await?;
+    assert_eq!(mail_from(&account, DOMAIN).await?, "SUCCESS");
+    Ok(())
+}

@@ -6,6 +6,7 @@ mod account;
 mod common;
 mod dkim;
 mod faults;
+mod imported;
 mod mail_from;
 mod public_dns;
 mod records;

@@ -1,17 +1,18 @@
-//! What is measured on: the control plane, AWS, and an operator for each figure.
+//! What is measured on: the control plane, AWS, and an operator for each run.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use kube::Api;
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, PostParams};
-use ses_operator_rig::aws::{Account, Aws, Request, Service, Settings};
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
+use ses_operator_rig::aws::{Account, Aws, Settings};
 use ses_operator_rig::control_plane::ControlPlane;
+use ses_operator_rig::control_plane::audit::{AuditEntry, AuditMark};
 use ses_operator_rig::operator::Operator;
-use ses_operator_rig::wait::until;
+use ses_operator_rig::wait::{Hopeless, until};
 
-const REGION: &str = "eu-west-1";
+pub const REGION: &str = "eu-west-1";
 
 /// The control plane and AWS.
 pub struct Bed {
@@ -20,12 +21,21 @@ pub struct Bed {
     binary: PathBuf,
 }
 
-/// A namespace, an account and an operator of their own.
-pub struct Plot {
+/// A namespace and an account of their own.
+pub struct Plot<'a> {
+    pub bed: &'a Bed,
     pub account: Account,
-    pub operator: Option<Operator>,
+    pub namespace: String,
     pub domains: Api<DynamicObject>,
-    namespace: String,
+    kubeconfig: PathBuf,
+}
+
+/// A running operator.
+pub struct Running {
+    operator: Operator,
+    metrics: String,
+    /// How long it took from its start to the first answer of `/readyz`.
+    pub ready_after: Duration,
 }
 
 impl Bed {
@@ -40,86 +50,127 @@ impl Bed {
         Ok(Self { plane, aws: Aws::start().await?, binary })
     }
 
-    /// A namespace with a zone and a running operator; `rate` virtual seconds pass in one of the wall's.
-    pub async fn plot(&self, namespace: &str, settings: Settings, rate: f64) -> Result<Plot> {
-        self.plane.kubectl(["create", "namespace", namespace]).await?;
+    /// A namespace with an account for the operator, in the cluster and in AWS.
+    pub async fn plot(&self, namespace: &str, settings: Settings) -> Result<Plot<'_>> {
+        self.namespace(namespace).await?;
+        let subject = format!("--serviceaccount={namespace}:ses-operator");
+        let binding = ["create", "clusterrolebinding", namespace, "--clusterrole=cluster-admin", subject.as_str()];
+        self.plane.kubectl(["-n", namespace, "create", "serviceaccount", "ses-operator"]).await?;
+        self.plane.kubectl(binding).await?;
         let account = self.aws.account();
         account.settings(settings).await?;
-        account.set_rate(rate).await?;
-        account.create_zone("example.com").await?;
-        let kind = GroupVersionKind::gvk("ses-operator.dev", "v1alpha1", "SesDomain");
-        let domains = Api::namespaced_with(self.plane.client().await?, namespace, &ApiResource::from_gvk(&kind));
-        let mut plot = Plot { account, operator: None, domains, namespace: namespace.to_owned() };
-        self.start(&mut plot).await?;
-        Ok(plot)
-    }
-
-    /// Starts the plot's operator, and gives the time until it was ready.
-    pub async fn start(&self, plot: &mut Plot) -> Result<Duration> {
-        let started = Instant::now();
-        let operator = Operator::builder(&self.plane, &self.binary)
-            .environment(plot.account.environment(REGION))
-            .environment([("SES_OPERATOR_SIMULATED_CLOCK", plot.account.clock_url())])
-            .arguments(["--leader-elect=false", "--bind-address=127.0.0.1:0", "--namespace", &plot.namespace])
-            .start()?;
-        until("the operator to be ready", Duration::from_secs(20), async || {
-            operator.log().contains("serving /livez").then_some(()).with_context(|| operator.log())
+        Ok(Plot {
+            bed: self,
+            account,
+            namespace: namespace.to_owned(),
+            domains: self.domains(namespace).await?,
+            kubeconfig: self.plane.kubeconfig_for(namespace, "ses-operator").await?,
         })
-        .await?;
-        plot.operator = Some(operator);
-        Ok(started.elapsed())
     }
-}
 
-impl Plot {
-    /// Applies a SesDomain.
-    pub async fn apply(&self, domain: &str) -> Result<()> {
-        let resource: DynamicObject = serde_json::from_value(serde_json::json!({
-            "apiVersion": "ses-operator.dev/v1alpha1",
-            "kind": "SesDomain",
-            "metadata": {"name": domain.replace('.', "-")},
-            "spec": {
-                "domain": domain,
-                "mailFromSubdomain": "mail",
-                "mxFailureBehavior": "UseDefaultValue",
-                "dmarcPolicy": {"stages": [
-                    {"name": "monitor", "policy": "None", "minDuration": "30d"},
-                    {"name": "reject", "policy": "Reject"},
-                ]},
-            },
-        }))?;
-        self.domains.create(&PostParams::default(), &resource).await?;
+    pub async fn namespace(&self, namespace: &str) -> Result<()> {
+        self.plane.kubectl(["create", "namespace", namespace]).await?;
         Ok(())
     }
 
-    /// Waits until so many SesDomains are Ready.
-    pub async fn wait_ready(&self, count: usize, timeout: Duration) -> Result<()> {
-        until("the domains to be Ready", timeout, async || {
-            let found = self.domains.list(&ListParams::default()).await?;
-            let ready = found.items.iter().filter(|domain| is_ready(domain)).count();
-            (ready == count).then_some(()).with_context(|| format!("{ready} of {count}"))
-        })
-        .await
+    /// The SesDomains of a namespace.
+    pub async fn domains(&self, namespace: &str) -> Result<Api<DynamicObject>> {
+        Ok(Api::namespaced_with(self.plane.client().await?, namespace, &kind()))
     }
 
-    /// The operator's calls to a service.
-    pub async fn calls(&self, service: Service) -> Result<Vec<Request>> {
-        let requests = self.account.requests().await?;
-        let of_operator = |request: &Request| request.service == service && request.operation != "CreateHostedZone";
-        Ok(requests.into_iter().filter(of_operator).collect())
-    }
-
-    /// The operator's resident memory, in MiB.
-    pub fn memory(&self) -> Result<f64> {
-        let id = self.operator.as_ref().context("no operator runs")?.id();
-        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        let kib: f64 = line.trim().trim_end_matches(" kB").trim().parse()?;
-        Ok(kib / 1024.0)
+    /// The SesDomains of all namespaces.
+    pub async fn all_domains(&self) -> Result<Api<DynamicObject>> {
+        Ok(Api::all_with(self.plane.client().await?, &kind()))
     }
 }
 
-fn is_ready(domain: &DynamicObject) -> bool {
-    let conditions = domain.data["status"]["conditions"].as_array();
-    conditions.is_some_and(|all| all.iter().any(|one| one["type"] == "Ready" && one["status"] == "True"))
+impl Plot<'_> {
+    /// Starts an operator for all namespaces: there is one plot with domains on a bed at a time, or `arguments` say which.
+    pub async fn start(&self, arguments: &[&str]) -> Result<Running> {
+        let started = Instant::now();
+        let operator = Operator::builder(&self.bed.plane, &self.bed.binary)
+            .kubeconfig(&self.kubeconfig)
+            .environment(self.account.environment(REGION))
+            .environment([("SES_OPERATOR_SIMULATED_CLOCK", self.account.clock_url())])
+            .arguments(["--leader-elect=false", "--bind-address=127.0.0.1:0"])
+            .arguments(arguments.iter().copied())
+            .start()?;
+        let address = ready_at(&operator).await?;
+        Ok(Running { operator, metrics: format!("http://{address}/metrics"), ready_after: started.elapsed() })
+    }
+
+    /// What the operator asked of the API server since `mark`, about SesDomains and events.
+    pub fn kubernetes_requests(&self, mark: AuditMark) -> Result<Vec<AuditEntry>> {
+        let user = format!("system:serviceaccount:{}:ses-operator", self.namespace);
+        Ok(self.bed.plane.audit_since(mark)?.into_iter().filter(|entry| entry.user == user).collect())
+    }
+}
+
+impl Running {
+    pub fn id(&self) -> u32 {
+        self.operator.id()
+    }
+
+    /// Fails when it has ended.
+    pub fn must_run(&mut self) -> Result<()> {
+        match self.operator.ended()? {
+            None => Ok(()),
+            Some(status) => Err(Hopeless(format!("the operator ended ({status}):\n{}", self.operator.log())).into()),
+        }
+    }
+
+    /// The sum of a metric's series, of those whose labels hold `labels`.
+    pub async fn metric(&self, name: &str, labels: &str) -> Result<f64> {
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        let text = http.get(&self.metrics).send().await?.text().await?;
+        let series = text.lines().filter(|line| line.starts_with(name) && line.contains(labels));
+        Ok(series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
+    }
+
+    pub async fn stop(self) -> Result<()> {
+        self.operator.stop(Duration::from_secs(20)).await?;
+        Ok(())
+    }
+}
+
+/// Waits until it is ready, and gives where it serves its probes, since the system chose the port. It looks more often than
+/// `until` does: the time is a figure.
+async fn ready_at(operator: &Operator) -> Result<String> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    loop {
+        let log = operator.log();
+        let line = log.lines().find(|line| line.contains("serving /livez"));
+        let told = line.and_then(|line| line.split_once("address=")).and_then(|(_, rest)| rest.split(' ').next());
+        if let Some(address) = told.map(str::trim)
+            && http
+                .get(format!("http://{address}/readyz"))
+                .send()
+                .await
+                .is_ok_and(|answer| answer.status().is_success())
+        {
+            return Ok(address.to_owned());
+        }
+        anyhow::ensure!(Instant::now() < deadline, "the operator does not become ready:\n{log}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn kind() -> ApiResource {
+    ApiResource::from_gvk(&GroupVersionKind::gvk("ses-operator.dev", "v1alpha1", "SesDomain"))
+}
+
+/// Waits until so much virtual time has passed.
+pub async fn pass(account: &Account, time: Duration) -> Result<()> {
+    let clock = account.clock().await?;
+    let end = clock.now + time;
+    until("virtual time to pass", time.div_f64(clock.rate) + Duration::from_secs(30), async || {
+        let left = Duration::try_from(end.duration_since(account.clock().await?.now)).unwrap_or_default();
+        if left.is_zero() {
+            return Ok(());
+        }
+        tokio::time::sleep(left.div_f64(clock.rate)).await;
+        anyhow::bail!("{left:?} are left")
+    })
+    .await
 }

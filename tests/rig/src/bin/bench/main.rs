@@ -1,42 +1,70 @@
-//! The benchmark: what a domain costs in calls, and what the operator costs in memory and time.
+//! The benchmark: what domains cost in calls, memory and time, against AWS's quotas and human delays.
 //!
-//! Needs the operator's binary, with the feature `simulated-time`, in `SES_OPERATOR_BINARY`. It measures and judges nothing
-//! but by printing the target beside the figure.
+//! `bench [--full] [PART…]` measures, prints one table, and writes the same to `tests/rig/bench.json`; `bench check` compares
+//! the call counts of small runs with what is written there. Needs the operator's binary, with the feature `simulated-time`,
+//! in `SES_OPERATOR_BINARY`.
+//!
+//! To save time virtual time runs faster than the wall's, and with it quotas, limiters, windows, delays and polls alike. How
+//! much faster is the figure's `scale`; `--full` shows 100 domains unscaled too.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`bed`] | the control plane, AWS, and operators on them |
+//! | [`domains`] | which domains, in which zones |
+//! | [`run`] | one run: so many domains applied, until all are Ready |
+//! | [`settled`] | domains by the thousand that are settled already |
+//! | [`tally`] | calls counted |
+//! | [`process`] | what `/proc` tells of the operator |
+//! | [`record`] | the figures: the table, the JSON |
+//! | [`parts`] | what is measured |
+//! | [`check`] | the comparison with the figures of before |
 
 mod bed;
-mod figures;
+mod check;
+mod domains;
+mod parts;
+mod process;
+mod record;
+mod run;
+mod settled;
+mod tally;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
-use crate::bed::Bed;
-
-/// How many domains the larger figures are taken with.
-const MANY: usize = 1_000;
+use crate::parts::PARTS;
+use crate::record::Record;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match measure().await {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = if arguments == ["check"] { check::check().await } else { measure(&arguments).await };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("the benchmark failed: {error:?}");
+            eprintln!("the benchmark failed: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-async fn measure() -> Result<()> {
-    let bed = Bed::make().await?;
-    println!("{:<66} {:>12}   target", "figure", "measured");
-    for (delay, name) in [(60, "1 min"), (900, "15 min"), (21_600, "6 h")] {
-        figures::calls_until_ready(&bed, delay, name).await?;
+async fn measure(arguments: &[String]) -> Result<()> {
+    let full = arguments.iter().any(|argument| argument == "--full");
+    let named: Vec<&str> = arguments.iter().map(String::as_str).filter(|argument| *argument != "--full").collect();
+    let known: Vec<&str> = PARTS.iter().map(|part| part.name).collect();
+    for name in &named {
+        ensure!(known.contains(name), "{name} is no part of the benchmark; there are {}", known.join(", "));
     }
-    figures::writes_of_a_no_op(&bed).await?;
-    figures::with_many_domains(&bed, MANY).await
-}
-
-/// One line of the table.
-pub fn figure(what: &str, measured: impl std::fmt::Display, target: impl std::fmt::Display) {
-    println!("{what:<66} {:>12}   {target}", measured.to_string());
+    let mut record = Record::read()?;
+    for part in PARTS {
+        let asked = if named.is_empty() { full || !part.only_in_full } else { named.contains(&part.name) };
+        if asked {
+            record.forget(part.name);
+            parts::measure(part, &mut record).await?;
+            record.write()?;
+        }
+    }
+    println!("{}", record.table());
+    Ok(())
 }

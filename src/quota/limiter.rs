@@ -1,0 +1,246 @@
+//! The pace of one quota: evenly spread turns, fewer of them after AWS has throttled.
+//!
+//! Waiting is a future, never a held thread. Whoever waits first hands out the turns to all that wait; when it has had its
+//! own, the next one takes over, so there is no task of its own to start or to lose.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::oneshot;
+
+use super::caller::{Caller, Class};
+use super::fair_queue::FairQueue;
+use crate::clock::Clock;
+
+/// After AWS throttles, the pace is halved, down to this part of the one that was set.
+const SLOWEST: f64 = 1.0 / 16.0;
+/// Each call that is not throttled brings back this part of the pace that was set.
+const RECOVERY: f64 = 0.01;
+
+/// How fast calls may follow each other.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    /// Calls a second.
+    pub rate: f64,
+    /// So many may follow each other at once after a pause.
+    pub burst: f64,
+}
+
+impl Pace {
+    /// So many calls a second, and after a pause a second's worth of them at once.
+    pub fn per_second(rate: f64) -> Self {
+        Self { rate, burst: rate.max(1.0) }
+    }
+}
+
+/// Turns that have been saved up and turns that are due. Pure: the time is an argument.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Bucket {
+    pace: Pace,
+    /// The rate now: AWS may have throttled.
+    rate: f64,
+    tokens: f64,
+    filled: Timestamp,
+    slowed: Timestamp,
+}
+
+impl Bucket {
+    fn full(pace: Pace, now: Timestamp) -> Self {
+        Self { pace, rate: pace.rate, tokens: pace.burst, filled: now, slowed: Timestamp::MIN }
+    }
+
+    /// Takes a turn; or tells when there will be one.
+    fn take(&mut self, now: Timestamp) -> Result<(), Timestamp> {
+        // The system's clock may be set back: no turn is lost by it, and none is won.
+        let passed = now.duration_since(self.filled).as_secs_f64().max(0.0);
+        self.tokens = (self.tokens + passed * self.rate).min(self.pace.burst);
+        self.filled = now;
+        // A timer may fire a hair early.
+        if self.tokens >= 1.0 - 1e-6 {
+            self.tokens -= 1.0;
+            return Ok(());
+        }
+        let wait = SignedDuration::from_secs_f64((1.0 - self.tokens) / self.rate);
+        Err(now.checked_add(wait).unwrap_or(Timestamp::MAX))
+    }
+
+    /// AWS has throttled: half the pace, once a second at the most, since calls that were sent together are refused
+    /// together.
+    fn slow_down(&mut self, now: Timestamp) {
+        if now.duration_since(self.slowed) < SignedDuration::from_secs(1) && self.slowed <= now {
+            return;
+        }
+        self.slowed = now;
+        self.tokens = self.tokens.min(0.0);
+        self.rate = (self.rate / 2.0).max(self.pace.rate * SLOWEST);
+    }
+
+    fn speed_up(&mut self) {
+        self.rate = (self.rate + self.pace.rate * RECOVERY).min(self.pace.rate);
+    }
+}
+
+/// Hands out turns at a pace, the most urgent first.
+#[derive(Debug)]
+pub struct Limiter {
+    clock: Clock,
+    state: Mutex<State>,
+    /// Held by whoever hands out the turns.
+    baton: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug)]
+struct State {
+    bucket: Bucket,
+    queue: FairQueue<oneshot::Sender<()>>,
+}
+
+impl Limiter {
+    /// A limiter at its full pace.
+    pub fn new(pace: Pace, clock: Clock) -> Self {
+        let bucket = Bucket::full(pace, clock.now());
+        let state = Mutex::new(State { bucket, queue: FairQueue::default() });
+        Self { clock, state, baton: tokio::sync::Mutex::const_new(()) }
+    }
+
+    /// Returns when it is the caller's turn.
+    pub async fn turn(&self, caller: &Caller) {
+        let turn = {
+            let mut state = self.state();
+            if state.queue.is_empty() && state.bucket.take(self.clock.now()).is_ok() {
+                return;
+            }
+            let (sender, turn) = oneshot::channel();
+            state.queue.push(caller, sender);
+            turn
+        };
+        let mut turn = std::pin::pin!(turn);
+        tokio::select! {
+            biased;
+            // It can't have been dropped: only who has a turn leaves the queue.
+            _ = &mut turn => {}
+            _baton = self.baton.lock() => self.hand_out_until(turn).await,
+        }
+    }
+
+    /// Hands out turns until this one has been given.
+    async fn hand_out_until(&self, mut turn: std::pin::Pin<&mut oneshot::Receiver<()>>) {
+        while matches!(turn.try_recv(), Err(oneshot::error::TryRecvError::Empty)) {
+            if let Err(next) = self.hand_out_one() {
+                self.clock.sleep_until(next).await;
+            }
+        }
+    }
+
+    fn hand_out_one(&self) -> Result<(), Timestamp> {
+        let mut state = self.state();
+        state.bucket.take(self.clock.now())?;
+        // Who has gone away, with a killed reconcile, takes no turn.
+        while let Some(waiting) = state.queue.pop() {
+            if waiting.send(()).is_ok() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// AWS has throttled a call: the next ones come slower.
+    pub fn throttled(&self) {
+        let now = self.clock.now();
+        self.state().bucket.slow_down(now);
+    }
+
+    /// AWS has answered: the pace may come back.
+    pub fn answered(&self) {
+        self.state().bucket.speed_up();
+    }
+
+    /// How many wait, by their class.
+    pub fn waiting(&self, class: Class) -> usize {
+        self.state().queue.waiting(class)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn at(milliseconds: i64) -> Timestamp {
+        Timestamp::from_millisecond(1_800_000_000_000 + milliseconds).expect("a time")
+    }
+
+    /// The times of the next turns, for a caller who takes each as soon as there is one.
+    fn turns(bucket: &mut Bucket, count: usize) -> Vec<i64> {
+        let mut now = bucket.filled;
+        let mut taken = Vec::new();
+        while taken.len() < count {
+            match bucket.take(now) {
+                Ok(()) => taken.push(now.duration_since(at(0)).as_millis() as i64),
+                Err(next) => now = next,
+            }
+        }
+        taken
+    }
+
+    #[test]
+    fn after_a_seconds_worth_the_turns_are_evenly_spread() {
+        let mut bucket = Bucket::full(Pace::per_second(2.0), at(0));
+        assert_eq!(turns(&mut bucket, 5), [0, 0, 500, 1000, 1500]);
+        let mut slow = Bucket::full(Pace::per_second(0.5), at(0));
+        assert_eq!(turns(&mut slow, 3), [0, 2000, 4000]);
+    }
+
+    #[test]
+    fn a_throttled_caller_halves_its_pace_once_a_second_and_never_stands_still() {
+        let mut bucket = Bucket::full(Pace::per_second(4.0), at(0));
+        for (milliseconds, rate) in [(0, 2.0), (10, 2.0), (1010, 1.0), (2010, 0.5), (3010, 0.25), (9000, 0.25)] {
+            bucket.slow_down(at(milliseconds));
+            assert!((bucket.rate - rate).abs() < 1e-9, "after {milliseconds} ms: {}", bucket.rate);
+        }
+    }
+
+    #[test]
+    fn the_pace_comes_back_slowly_and_not_beyond_what_was_set() {
+        let mut bucket = Bucket::full(Pace::per_second(4.0), at(0));
+        bucket.slow_down(at(0));
+        let calls = (1..).find(|_| {
+            bucket.speed_up();
+            bucket.rate >= 4.0
+        });
+        assert_eq!(calls, Some(50));
+        bucket.speed_up();
+        assert!(bucket.rate <= 4.0);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_neither_stops_nor_floods() {
+        let mut bucket = Bucket::full(Pace::per_second(1.0), at(0));
+        assert_eq!(bucket.take(at(0)), Ok(()));
+        assert_eq!(bucket.take(at(-3_600_000)), Err(at(-3_599_000)));
+        assert_eq!(bucket.take(at(-3_599_000)), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_served_in_turn_though_whoever_hands_out_goes_away() {
+        let limiter = Arc::new(Limiter::new(Pace { rate: 200.0, burst: 1.0 }, Clock::system()));
+        limiter.turn(&Caller::new(Class::Sweep, "")).await;
+        let wait = |class, namespace: &'static str| {
+            let limiter = Arc::clone(&limiter);
+            tokio::spawn(async move { limiter.turn(&Caller::new(class, namespace)).await })
+        };
+        let first = wait(Class::Sweep, "a");
+        let others = [wait(Class::Changed, "a"), wait(Class::Changed, "b"), wait(Class::Sweep, "b")];
+        tokio::task::yield_now().await;
+        first.abort();
+        for other in others {
+            other.await.expect("it had its turn");
+        }
+        assert_eq!(Class::ALL.map(|class| limiter.waiting(class)), [0; 5]);
+    }
+}
