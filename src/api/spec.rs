@@ -203,8 +203,9 @@ pub struct DnsSpec {
     #[schemars(range(min = 60, max = 86400))]
     pub ttl: Option<u32>,
 
-    /// What to do with somebody else's record where one of ours must stand. Fail: leave it and report it. Overwrite:
-    /// replace it and say so in an event.
+    /// What to do with somebody else's record where one of ours must stand. Fail: leave it and report it. Merge: put
+    /// include:amazonses.com into an SPF policy at the MAIL FROM name, and leave and report all else. Overwrite: replace
+    /// it and say so in an event.
     #[serde(default)]
     pub on_conflict: OnConflict,
 }
@@ -225,6 +226,8 @@ pub enum OnConflict {
     /// Leave it and report it.
     #[default]
     Fail,
+    /// Put our term into an SPF policy, and leave and report all else.
+    Merge,
     /// Replace it and say so in an event.
     Overwrite,
 }

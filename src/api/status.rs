@@ -181,6 +181,24 @@ pub enum RecordPurpose {
     Dmarc,
 }
 
+/// How a record of ours came to be.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RecordOrigin {
+    /// We created it, and remove it.
+    #[default]
+    Created,
+    /// It stood there before and said the same: it stays.
+    Adopted,
+    /// We put our term into somebody else's SPF policy, and take that term out again.
+    Merged,
+}
+
+impl RecordOrigin {
+    fn is_created(&self) -> bool {
+        *self == Self::Created
+    }
+}
+
 /// A record, and whether it is ours.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -200,8 +218,11 @@ pub struct RecordStatus {
     pub ttl: u32,
     /// The ID of the record's hosted zone.
     pub hosted_zone_id: String,
-    /// True when the record is ours: we created it, and remove it with the resource.
+    /// True when the record is ours to change.
     pub ours: bool,
+    /// How a record of ours came to be, and so what becomes of it when the resource goes.
+    #[serde(default, skip_serializing_if = "RecordOrigin::is_created")]
+    pub origin: RecordOrigin,
     /// True once the record has been seen in its zone.
     #[serde(default)]
     pub published: bool,

@@ -13,7 +13,7 @@ use super::manifest::Manifests;
 use crate::api::SesDomain;
 use crate::aws::Aws;
 use crate::cloud::{CloudError, ErrorKind};
-use crate::controller::holder::holder;
+use crate::controller::neighbors;
 use crate::dns::route53::Route53;
 use crate::dns::snapshot::Dns;
 use crate::leadership::WritePermit;
@@ -156,8 +156,8 @@ async fn plan_all(options: &PlanOptions, manifests: Manifests) -> Result<Plans, 
                 "the operator keeps {name} in the account {known}, and these credentials are of the account {account}: the plan is of the latter"
             ));
         }
-        let holder = holder(resource, all.iter().copied());
-        domains.push(Planned { name, preview: reconciler.preview(resource, holder).await });
+        let neighbors = neighbors::of(resource, all.iter().copied());
+        domains.push(Planned { name, preview: reconciler.preview(resource, neighbors).await });
     }
     Ok(Plans { notes, account, domains })
 }
@@ -270,6 +270,7 @@ mod tests {
         assert_eq!((other.metadata.generation, &other.status), (Some(4), &live[0].status));
         let new = laid_over(&live, manifest(json!({"domain": "example.com"})), "elsewhere", now);
         assert_eq!((new.status.clone(), new.metadata.uid.as_deref()), (None, Some("elsewhere/a")));
-        assert_eq!(holder(&new, [&live[0], &new].into_iter()).as_deref(), Some("mail/a"), "the older has the domain");
+        let rivals = neighbors::of(&new, [&live[0], &new].into_iter()).rivals;
+        assert!(rivals.len() == 1 && rivals[0].goes_first, "the older has the domain: {rivals:?}");
     }
 }

@@ -11,7 +11,7 @@
 //! | [`queue`] | which resource is reconciled next |
 //! | [`alarm`] | the times of the next looks |
 //! | [`turn`] | one reconcile, from the latest version to the next alarm |
-//! | [`holder`] | which of several SesDomains has a domain |
+//! | [`neighbors`] | what a reconcile must know of the other SesDomains |
 //! | [`journal`], [`events`] | what is written to the API server |
 //! | [`retry`] | how long to wait after which failure |
 
@@ -38,9 +38,9 @@ use crate::telemetry::metrics::Metrics;
 
 pub mod alarm;
 pub mod events;
-pub mod holder;
 pub mod journal;
 pub mod key;
+pub mod neighbors;
 pub mod queue;
 pub mod retry;
 pub mod store;

@@ -13,15 +13,15 @@ use super::alarm::Alarms;
 use super::journal::{ApiJournal, SaveError, is_held};
 use super::key::Key;
 use super::queue::Turn;
-use super::{Controller, holder, retry};
+use super::{Controller, neighbors, retry};
 use crate::api::SesDomain;
 use crate::cloud::ErrorKind;
 use crate::dns::DnsProvider;
-use crate::domain_name::DomainName;
 use crate::kubernetes;
-use crate::quota::Caller;
+use crate::quota::{Caller, Class};
 use crate::reconcile::Outcome;
 use crate::reconcile::report::Next;
+use crate::reconcile::subject::Neighbors;
 use crate::ses::IdentityService;
 
 /// After a defect of ours: often enough to be seen, seldom enough to do no harm.
@@ -69,9 +69,14 @@ impl<S: IdentityService, D: DnsProvider> Context<S, D> {
             return Ok(None);
         }
         let resource = self.journal.hold(seen).await?;
-        let holder = self.holder(&resource);
+        let neighbors = self.neighbors(&resource);
+        let rivals: Vec<Key> = neighbors.rivals.iter().map(|rival| Key::new(&*rival.namespace, &*rival.name)).collect();
         let page = self.journal.open(&resource);
-        let outcome = self.controller.reconciler.reconcile(&resource, holder, &page).await?;
+        let outcome = self.controller.reconciler.reconcile(&resource, neighbors, &page).await?;
+        if resource.metadata.deletion_timestamp.is_some() {
+            // Whoever waits for the domain may be handed it over.
+            rivals.iter().for_each(|rival| self.controller.queue.wake(rival, Class::Changed));
+        }
         if outcome.gone {
             self.journal.release(&resource).await?;
             tracing::info!("released");
@@ -79,13 +84,13 @@ impl<S: IdentityService, D: DnsProvider> Context<S, D> {
         Ok(Some(outcome))
     }
 
-    /// Another SesDomain that has the domain of this one.
-    fn holder(&self, resource: &SesDomain) -> Option<String> {
+    /// The other SesDomains that matter to this one.
+    fn neighbors(&self, resource: &SesDomain) -> Neighbors {
         let store = &self.controller.store;
-        let all = store.of_domain(&DomainName::new(&resource.spec.domain));
-        let others = all.iter().filter(|key| **key != Key::of(resource));
-        let others: Vec<Arc<SesDomain>> = others.filter_map(|key| store.get(key)).collect();
-        holder::holder(resource, others.iter().map(AsRef::as_ref))
+        let near = neighbors::domains(resource).into_iter().flat_map(|domain| store.of_domain(&domain));
+        let others = near.filter(|key| *key != Key::of(resource));
+        let others: Vec<Arc<SesDomain>> = others.filter_map(|key| store.get(&key)).collect();
+        neighbors::of(resource, others.iter().map(AsRef::as_ref))
     }
 
     /// Sets the alarm for the next look, and gives the outcome's name for the metrics.

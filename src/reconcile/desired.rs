@@ -40,7 +40,11 @@ pub fn dkim_records(subject: &Subject<'_>, dkim: &Dkim) -> Vec<WantedRecord> {
 
 /// The MX and the SPF policy of the MAIL FROM domain, if one is asked for.
 pub fn mail_from_records(subject: &Subject<'_>) -> Vec<WantedRecord> {
-    let Some(name) = subject.mail_from() else { return Vec::new() };
+    subject.mail_from().map(|name| mail_from_records_at(subject, &name)).unwrap_or_default()
+}
+
+/// The MX and the SPF policy of a MAIL FROM domain, today's or an earlier one.
+pub fn mail_from_records_at(subject: &Subject<'_>, name: &DomainName) -> Vec<WantedRecord> {
     let ttl = subject.spec.ttl();
     vec![
         WantedRecord {
@@ -52,7 +56,7 @@ pub fn mail_from_records(subject: &Subject<'_>) -> Vec<WantedRecord> {
         },
         WantedRecord {
             purpose: RecordPurpose::MailFromSpf,
-            name,
+            name: name.clone(),
             record_type: RecordType::Txt,
             // ~all, as AWS prescribes: -all can make a receiver refuse before it looks at DMARC.
             value: format!("v=spf1 include:{} ~all", regions::SPF_INCLUDE),

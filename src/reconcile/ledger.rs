@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::desired::WantedRecord;
 use crate::api::SesDomainStatus;
-use crate::api::status::{RecordPurpose, RecordStatus};
+use crate::api::status::{RecordOrigin, RecordPurpose, RecordStatus};
 use crate::dns::{RecordType, ZoneId};
 use crate::domain_name::DomainName;
 
@@ -68,15 +68,16 @@ pub fn same_place(one: &RecordStatus, other: &RecordStatus) -> bool {
         == (other.purpose, &other.name, &other.record_type, &other.hosted_zone_id)
 }
 
-/// Whether the MX record of this MAIL FROM domain is ours: then so is the setting that rests on it.
+/// Whether we made the MX record of this MAIL FROM domain: then so is the setting that rests on it.
 pub fn has_mail_from(status: &SesDomainStatus, domain: &DomainName, mail_from: &DomainName) -> bool {
     entries(status, domain).any(|entry| {
-        entry.ours && entry.purpose == RecordPurpose::MailFromMx && DomainName::new(&entry.name) == *mail_from
+        let is_made = entry.ours && entry.origin == RecordOrigin::Created;
+        is_made && entry.purpose == RecordPurpose::MailFromMx && DomainName::new(&entry.name) == *mail_from
     })
 }
 
-/// A new entry.
-pub fn claim(wanted: &WantedRecord, zone: &ZoneId, ours: bool, now: &Time) -> RecordStatus {
+/// A new entry: how the record came to be ours, or that it is not.
+pub fn claim(wanted: &WantedRecord, zone: &ZoneId, ours: Option<RecordOrigin>, now: &Time) -> RecordStatus {
     RecordStatus {
         purpose: wanted.purpose,
         name: wanted.name.to_string(),
@@ -84,7 +85,8 @@ pub fn claim(wanted: &WantedRecord, zone: &ZoneId, ours: bool, now: &Time) -> Re
         value: wanted.value.clone(),
         ttl: wanted.ttl,
         hosted_zone_id: zone.to_string(),
-        ours,
+        ours: ours.is_some(),
+        origin: ours.unwrap_or_default(),
         published: false,
         since: now.clone(),
         put_back: Vec::new(),
@@ -94,6 +96,12 @@ pub fn claim(wanted: &WantedRecord, zone: &ZoneId, ours: bool, now: &Time) -> Re
 /// The name and type that an entry speaks of.
 pub fn place(entry: &RecordStatus) -> (DomainName, RecordType) {
     (DomainName::new(&entry.name), RecordType::parse(&entry.record_type))
+}
+
+/// The record that an entry speaks of, as it was wanted last.
+pub fn record(entry: &RecordStatus) -> WantedRecord {
+    let (name, record_type) = place(entry);
+    WantedRecord { purpose: entry.purpose, name, record_type, value: entry.value.clone(), ttl: entry.ttl }
 }
 
 #[cfg(test)]
@@ -109,6 +117,7 @@ mod tests {
             ttl: 300,
             hosted_zone_id: "Z1".into(),
             ours: true,
+            origin: RecordOrigin::Created,
             published: true,
             since: Time(jiff::Timestamp::UNIX_EPOCH),
             put_back: vec![],

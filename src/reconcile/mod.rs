@@ -45,7 +45,7 @@ use observe::Observed;
 use plan::Plan;
 use preview::Preview;
 use report::{Event, Next, Report};
-use subject::{Settings, Subject};
+use subject::{Neighbors, Settings, Subject};
 
 /// A reconcile that does not come to rest within so many passes goes on in the next one.
 const MOST_PASSES: usize = 8;
@@ -93,21 +93,21 @@ pub struct Outcome {
 }
 
 impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
-    /// Reconciles a resource. `holder` is another SesDomain that has the domain.
+    /// Reconciles a resource among its neighbors.
     ///
     /// # Errors
     /// When the status could not be written: then nothing was changed that it does not claim.
     pub async fn reconcile<J: Journal>(
         &self,
         resource: &SesDomain,
-        holder: Option<String>,
+        neighbors: Neighbors,
         journal: &J,
     ) -> Result<Outcome, J::Error> {
         let mut written = resource.status.clone().unwrap_or_default();
         let mut status = written.clone();
         for pass in 1.. {
             let now = self.now();
-            let subject = self.subject(resource, &status, holder.clone());
+            let subject = self.subject(resource, &status, neighbors.clone());
             let (observed, plan) = self.decide(&subject, now).await;
             if !plan.changes.is_empty() {
                 let ahead = report::write_ahead(&subject, &observed, &plan, now);
@@ -140,10 +140,10 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
     }
 
     /// What a reconcile would do. Nothing is written, neither to AWS nor to the API server.
-    pub async fn preview(&self, resource: &SesDomain, holder: Option<String>) -> Preview {
+    pub async fn preview(&self, resource: &SesDomain, neighbors: Neighbors) -> Preview {
         let status = resource.status.clone().unwrap_or_default();
         let now = self.now();
-        let subject = self.subject(resource, &status, holder);
+        let subject = self.subject(resource, &status, neighbors);
         let (observed, plan) = self.decide(&subject, now).await;
         preview::preview(&subject, &observed, &plan, now)
     }
@@ -151,7 +151,7 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
     /// Forgets what was read of a resource's identity.
     pub fn forget(&self, resource: &SesDomain) {
         let status = resource.status.clone().unwrap_or_default();
-        self.identities.forget(&self.subject(resource, &status, None).key());
+        self.identities.forget(&self.subject(resource, &status, Neighbors::default()).key());
     }
 
     /// Steps one and two. A plan that writes, or that names a problem, is made on what was read just now.
@@ -181,7 +181,7 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
         &'a self,
         resource: &'a SesDomain,
         status: &'a SesDomainStatus,
-        holder: Option<String>,
+        neighbors: Neighbors,
     ) -> Subject<'a> {
         let metadata = &resource.metadata;
         Subject {
@@ -199,7 +199,8 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
                 namespace: metadata.namespace.clone().unwrap_or_default(),
                 name: metadata.name.clone().unwrap_or_default(),
             },
-            holder,
+            uid: metadata.uid.as_deref().unwrap_or_default(),
+            neighbors,
             settings: &self.settings,
         }
     }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::desired::{dkim_records, dmarc_name};
-use super::ledger;
 use super::schedule::{self, Freshness};
 use super::subject::Subject;
+use super::{claims, ledger};
 use crate::api::status::PendingChange;
 use crate::cloud::{CloudError, ErrorKind};
 use crate::dns::snapshot::Dns;
@@ -148,7 +148,9 @@ fn names_by_zone(
     let domain = subject.domain();
     let preferred = subject.spec.hosted_zone_id().map(|id| ZoneId(id.to_owned()));
     let dkim = identity.map(|identity| dkim_records(subject, &identity.dkim)).unwrap_or_default();
+    let earlier = identity.map(|identity| claims::earlier_records(&identity.tags, subject)).unwrap_or_default();
     let wanted = dkim.into_iter().map(|record| record.name).chain(subject.mail_from()).chain([dmarc_name(&domain)]);
+    let wanted = wanted.chain(earlier.into_iter().map(|(record, _)| record.name));
     let mut names: BTreeMap<ZoneId, Vec<DomainName>> = BTreeMap::new();
     for name in wanted {
         if let Ok(zone) = zones::zone_for(&name, zones, preferred.as_ref(), &subject.settings.filters.zones) {

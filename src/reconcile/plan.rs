@@ -2,27 +2,32 @@
 //!
 //! | module | decides |
 //! |---|---|
+//! | [`claim`] | whose the identity is, and who has the domain |
 //! | [`identity`] | how the SES identity must change |
 //! | `dmarc` | which DMARC record is wanted |
+//! | `mail_from` | whether the MAIL FROM name is used for anything else |
+//! | `merge` | how our term comes into somebody else's SPF policy, and out of it |
 //! | [`records`] | how the records must change |
 //! | [`removal`] | what goes when the resource is deleted |
 
 use jiff::Timestamp;
 
+use self::claim::Claim;
 use self::records::Ground;
 use super::desired::WantedRecord;
 use super::observe::Observed;
 use super::subject::Subject;
 use super::verdict::Verdict;
 use crate::api::Reason;
-use crate::api::spec::AdoptionPolicy;
 use crate::api::status::{RecordPurpose, RecordStatus};
 use crate::dns::{RecordChange, ZoneId};
-use crate::ses::ownership::{ADOPTED, Ownership};
-use crate::ses::{Identity, IdentityChange, NewIdentity, SigningOrigin, regions};
+use crate::ses::{IdentityChange, NewIdentity, regions};
 
+pub mod claim;
 mod dmarc;
 pub mod identity;
+mod mail_from;
+mod merge;
 pub mod records;
 pub mod removal;
 
@@ -33,6 +38,8 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// What a person must mend.
     pub problems: Vec<Problem>,
+    /// What a person should know, though nothing waits for it.
+    pub warnings: Vec<String>,
     /// The wanted records, and what was found for each.
     pub findings: Vec<Finding>,
     /// The ledger as it must be written before the changes are made.
@@ -41,8 +48,12 @@ pub struct Plan {
     pub dmarc: Option<DmarcStanding>,
     /// The text of the DMARC record that stays behind when `dmarcPolicy` was removed.
     pub released_dmarc: Option<String>,
+    /// Whether the resource takes over what its predecessor knows, before anything else.
+    pub inherits: bool,
     /// Deletion only: what is left alone, and why.
     pub left_behind: Option<String>,
+    /// Deletion only: the SesDomain that the identity is handed over to, as `namespace/name`.
+    pub heir: Option<String>,
     /// Deletion only: nothing of ours is left, and the finalizer may go.
     pub gone: bool,
 }
@@ -149,11 +160,8 @@ pub fn refusal(subject: &Subject<'_>) -> Option<Problem> {
             ),
         ));
     }
-    if let Some(holder) = &subject.holder {
-        return Some(Problem::whole(
-            Reason::DomainTaken,
-            format!("the SesDomain {holder} has the domain {domain} already: delete one of the two"),
-        ));
+    if let Some(holder) = claim::holder_by_status(subject) {
+        return Some(claim::taken(subject, holder));
     }
     if !regions::has_ses(&region) {
         return Some(Problem::whole(
@@ -182,8 +190,12 @@ pub fn plan(subject: &Subject<'_>, observed: &Observed, now: Timestamp) -> Plan 
     };
     let mut plan = Plan::default();
     match found {
-        None => identity::create(subject, observed, zones, now, &mut plan),
-        Some(identity) => match claim(subject, identity) {
+        None => match claim::holder_of_none(subject) {
+            Some(holder) => plan.problems.push(claim::taken(subject, holder)),
+            None => identity::create(subject, observed, zones, now, &mut plan),
+        },
+        Some(identity) => match claim::claim(subject, identity) {
+            Claim::Inherited => plan.inherits = true,
             Claim::Held => {
                 records::keep(Ground { subject, observed, identity, zones, now }, &mut plan);
                 identity::keep(subject, identity, now, &mut plan);
@@ -201,48 +213,4 @@ pub fn plan(subject: &Subject<'_>, observed: &Observed, now: Timestamp) -> Plan 
         plan.ledger.clone_from(&subject.status.records);
     }
     plan
-}
-
-enum Claim {
-    Held,
-    Open(IdentityChange),
-    Refused(Problem),
-}
-
-/// Whether the identity is ours, may become ours, or is left alone.
-fn claim(subject: &Subject<'_>, identity: &Identity) -> Claim {
-    let domain = subject.domain();
-    if let SigningOrigin::Other(origin) = &identity.dkim.origin {
-        return Claim::Refused(Problem::whole(
-            Reason::IdentityNotOurs,
-            format!(
-                "the SES identity {domain} signs with a key of origin {origin}, which this operator does not manage: delete the SesDomain, or switch the identity to Easy DKIM"
-            ),
-        ));
-    }
-    match subject.owner.judge(&identity.tags) {
-        Ownership::Ours { .. } => Claim::Held,
-        Ownership::Unclaimed if subject.spec.adoption_policy == AdoptionPolicy::Adopt => {
-            let mut tags = subject.owner.tags();
-            tags.insert(ADOPTED.to_owned(), "true".to_owned());
-            Claim::Open(IdentityChange::Tag(tags))
-        }
-        Ownership::Unclaimed => Claim::Refused(Problem::whole(
-            Reason::IdentityNotOurs,
-            format!(
-                "the SES identity {domain} exists already and was not created by this resource: set spec.adoptionPolicy to Adopt to manage it, or delete the identity"
-            ),
-        )),
-        Ownership::Others(holder) => Claim::Refused(Problem::whole(
-            Reason::IdentityNotOurs,
-            format!(
-                "the SES identity {domain} belongs to the SesDomain {}/{} of the cluster {} (this is {} of the cluster {}): delete one of the two, or correct --cluster-id",
-                holder.namespace,
-                holder.name,
-                holder.cluster,
-                format_args!("{}/{}", subject.owner.namespace, subject.owner.name),
-                subject.owner.cluster
-            ),
-        )),
-    }
 }

@@ -13,7 +13,7 @@ use super::apply::Applied;
 use super::observe::Observed;
 use super::plan::{Change, Plan};
 use super::preview::{self, Preview};
-use super::subject::Subject;
+use super::subject::{Rival, Subject};
 use super::verdict::Verdict;
 use super::{ledger, schedule};
 use crate::api::SesDomainStatus;
@@ -71,7 +71,7 @@ pub fn report(subject: &Subject<'_>, observed: &Observed, plan: &Plan, applied: 
     };
     let withholds = withheld.is_some_and(|withheld| !withheld.now.difference.is_empty());
     status.conditions = conditions::conditions(subject, observed, plan, applied, &status, withholds, now);
-    let events = events::events(subject, plan, applied, &status);
+    let events = events::events(subject, observed, plan, applied, &status);
     let next = next(subject, plan, applied, failure.as_ref(), &status, now);
     Report { status, events, next, failure, gone: plan.gone }
 }
@@ -116,7 +116,7 @@ fn next(
         }
         Change::ChangeRecords { .. } => subject.deleting,
     });
-    if again || (plan.changes.is_empty() && plan.gone) {
+    if again || plan.inherits || (plan.changes.is_empty() && plan.gone) {
         return Next::Now;
     }
     let changes = status.pending_changes.iter().map(|change| schedule::next_change_poll(change.since.0, now));
@@ -133,6 +133,9 @@ fn next(
         schedule::after(since, schedule::GUESSED + schedule::SLACK)
     });
     let stage = status.dmarc.as_ref().and_then(|dmarc| dmarc.until.as_ref()).map(|until| until.0);
+    // A hand-over waits for what another SesDomain's status says.
+    let hands_over = plan.heir.is_some() || subject.neighbors.rivals.iter().any(Rival::is_going);
+    let hand_over = hands_over.then_some(now + schedule::HAND_OVER);
     let stalled = (!plan.problems.is_empty()).then(|| schedule::next_while_stalled(status, now));
     let settled = now + schedule::SETTLED;
     let earliest = changes
@@ -141,6 +144,7 @@ fn next(
         .chain(served)
         .chain(stage.filter(|end| *end > now))
         .chain(stalled)
+        .chain(hand_over)
         .chain([settled])
         .min();
     Next::At(earliest.unwrap_or(settled))

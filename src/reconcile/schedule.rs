@@ -20,6 +20,8 @@ const SETTLED_DNS: SignedDuration = SignedDuration::from_mins(60);
 const LISTED: SignedDuration = SignedDuration::from_mins(15);
 /// How often the records are read anew while SES looks for them: it is patient for 72 hours, and the rounds look too.
 const UNDER_VERIFICATION: SignedDuration = SignedDuration::from_hours(12);
+/// How often a hand-over from one SesDomain to another is looked at: it is known from the cluster alone.
+pub(super) const HAND_OVER: SignedDuration = SignedDuration::from_secs(5);
 /// How soon a domain is looked at that waits for a person; later ones take as long as it has been waiting.
 const STALLED: SignedDuration = SignedDuration::from_mins(2);
 /// Looks at a domain that waits for a person are never further apart than this.

@@ -1,11 +1,14 @@
 //! What a reconcile is told, apart from what it reads.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use crate::api::{SesDomainSpec, SesDomainStatus};
 use crate::cloud::Region;
 use crate::dns::ZoneId;
 use crate::domain_name::DomainName;
 use crate::ses::IdentityKey;
-use crate::ses::ownership::Owner;
+use crate::ses::ownership::{HANDED_OVER_BY, Owner};
 
 /// What holds for every reconcile of this operator.
 #[derive(Clone, Debug)]
@@ -39,6 +42,70 @@ impl Filters {
     }
 }
 
+/// The other SesDomains that matter to a resource.
+#[derive(Clone, Debug, Default)]
+pub struct Neighbors {
+    /// Those of the same domain, the one that goes first at the front.
+    pub rivals: Vec<Rival>,
+    /// Those that use this one's MAIL FROM name as well.
+    pub mail_from: Vec<MailFromUse>,
+}
+
+/// Another SesDomain to which the name belongs that this one has for its MAIL FROM domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailFromUse {
+    /// The other SesDomain, as `namespace/name`.
+    pub by: String,
+    /// Whether it is its domain; else it is its MAIL FROM domain.
+    pub is_domain: bool,
+    /// Whether that one is the older.
+    pub goes_first: bool,
+}
+
+impl fmt::Display for MailFromUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = if self.is_domain { "domain" } else { "MAIL FROM domain" };
+        write!(f, "the {what} of the SesDomain {}", self.by)
+    }
+}
+
+/// Another SesDomain of the same domain.
+#[derive(Clone, Debug)]
+pub struct Rival {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its own ID.
+    pub uid: String,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// Whether it has the domain before this one has, where no tag decides.
+    pub goes_first: bool,
+    /// The Region that its spec names.
+    pub region: Option<String>,
+    /// What was said of it last.
+    pub status: SesDomainStatus,
+}
+
+impl Rival {
+    /// Whether it is being deleted, and nobody has to act for that.
+    pub fn is_going(&self) -> bool {
+        self.deleting && !self.status.conditions.iter().any(|condition| condition.type_ == "Stalled")
+    }
+
+    /// Whether its status says that the identity is its own.
+    pub fn has_identity(&self) -> bool {
+        self.status.identity.is_some()
+    }
+}
+
+impl fmt::Display for Rival {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
 /// The resource that is reconciled.
 #[derive(Clone, Debug)]
 pub struct Subject<'a> {
@@ -54,8 +121,10 @@ pub struct Subject<'a> {
     pub reconcile_requested: Option<&'a str>,
     /// The resource, as the identity's tags name it.
     pub owner: Owner,
-    /// Another SesDomain that has this domain, as `namespace/name`.
-    pub holder: Option<String>,
+    /// The resource's own ID, which no other one has, not even a later one of the same name.
+    pub uid: &'a str,
+    /// The other SesDomains that matter to it.
+    pub neighbors: Neighbors,
     /// What holds for every reconcile.
     pub settings: &'a Settings,
 }
@@ -81,6 +150,28 @@ impl Subject<'_> {
     /// Whether the status shows that nothing was ever made for the resource.
     pub fn has_made_nothing(&self) -> bool {
         self.status.identity.is_none() && !self.status.records.iter().any(|entry| entry.ours)
+    }
+
+    /// The other SesDomain that an identity's tags name.
+    pub fn rival(&self, named: &Owner) -> Option<&Rival> {
+        let is_named = |rival: &&Rival| rival.namespace == named.namespace && rival.name == named.name;
+        self.neighbors.rivals.iter().find(is_named).filter(|_| named.cluster == self.owner.cluster)
+    }
+
+    /// Who gets the domain when this resource goes: the first that waits for it and wants it in the same Region.
+    pub fn heir(&self) -> Option<&Rival> {
+        let region = self.region();
+        self.neighbors.rivals.iter().filter(|rival| !rival.deleting).find(|rival| {
+            let asked = rival.region.as_ref().or(rival.status.region.as_ref());
+            asked.map_or_else(|| self.settings.default_region.clone(), Region::new) == region
+        })
+    }
+
+    /// Who handed the identity with these tags over to this resource, while it still knows what it made and this one
+    /// does not.
+    pub fn predecessor(&self, tags: &BTreeMap<String, String>) -> Option<&Rival> {
+        let by = tags.get(HANDED_OVER_BY).filter(|_| self.status.identity.is_none())?;
+        self.neighbors.rivals.iter().find(|rival| rival.uid == *by && rival.has_identity())
     }
 
     /// The identity.

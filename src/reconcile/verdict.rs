@@ -3,7 +3,7 @@
 //! Equal means equal in meaning: names without case or trailing dot, DMARC by its tags, SPF by what it lets pass.
 
 use super::desired::WantedRecord;
-use crate::api::status::{RecordPurpose, RecordStatus};
+use crate::api::status::{RecordOrigin, RecordPurpose, RecordStatus};
 use crate::dmarc::record::Record;
 use crate::dns::{RecordChange, RecordSet, RecordType, spf, text};
 use crate::domain_name::DomainName;
@@ -38,7 +38,8 @@ pub fn judge(wanted: &WantedRecord, around: &[RecordSet], zone: &DomainName, ent
         ([], _) if ours && entry.is_some_and(|entry| entry.published) => Verdict::Drifted(None),
         ([], _) => Verdict::Missing,
         ([value], Some(set)) if means(wanted, value) => {
-            let ttl_is_ours = ours && set.values.len() == 1;
+            let made = entry.is_some_and(|entry| entry.origin == RecordOrigin::Created);
+            let ttl_is_ours = ours && made && set.values.len() == 1;
             if ttl_is_ours && set.ttl != Some(wanted.ttl) {
                 let written = entry.is_some_and(|entry| set.ttl == Some(entry.ttl));
                 return if written {
@@ -50,7 +51,10 @@ pub fn judge(wanted: &WantedRecord, around: &[RecordSet], zone: &DomainName, ent
             Verdict::Right
         }
         ([value], _) if ours => {
-            let written = entry.is_some_and(|entry| same_value(&wanted.record_type, value, &entry.value));
+            let written = entry.is_some_and(|entry| {
+                let before = WantedRecord { value: entry.value.clone(), ..wanted.clone() };
+                same_value(&wanted.record_type, value, &entry.value) || means(&before, value)
+            });
             if written { Verdict::Outdated } else { Verdict::Drifted(Some(value.clone())) }
         }
         ([value], _) => Verdict::Foreign(value.clone()),
@@ -77,7 +81,7 @@ fn obstacle(wanted: &WantedRecord, around: &[RecordSet], zone: &DomainName) -> O
         } else if set.record_type == RecordType::Cname && !at_name && &set.name != zone && name.is_within(&set.name) {
             Some(format!("{} is an alias (CNAME {}), so nothing below it is found", set.name, set.values.join(", ")))
         } else if at_name && set.routed && same_type {
-            Some(format!("{name} {} is an alias or weighted set", set.record_type))
+            Some(format!("{name} {} is an alias or weighted set ({})", set.record_type, set.values.join(", ")))
         } else if at_name
             && !same_type
             && (set.record_type == RecordType::Cname || wanted.record_type == RecordType::Cname)
@@ -95,6 +99,15 @@ fn obstacle(wanted: &WantedRecord, around: &[RecordSet], zone: &DomainName) -> O
 
 fn set_of<'a>(wanted: &WantedRecord, around: &'a [RecordSet]) -> Option<&'a RecordSet> {
     around.iter().find(|set| set.is_at(&wanted.name, &wanted.record_type))
+}
+
+/// The one value that competes with the wanted one, in text form, and its set; `None` where there is none, or several.
+pub fn only_rival<'a>(wanted: &WantedRecord, around: &'a [RecordSet]) -> Option<(&'a RecordSet, String)> {
+    let set = set_of(wanted, around).filter(|set| !set.routed)?;
+    match &values_of_kind(wanted, set)[..] {
+        [value] => Some((set, value.clone())),
+        _ => None,
+    }
 }
 
 /// The values of a set that compete with the wanted one, in text form: all of a CNAME or MX set, the SPF or DMARC ones of
@@ -124,7 +137,7 @@ fn plain(record_type: &RecordType, value: &str) -> String {
 }
 
 /// Whether a value does what the wanted one does.
-fn means(wanted: &WantedRecord, value: &str) -> bool {
+pub fn means(wanted: &WantedRecord, value: &str) -> bool {
     match wanted.purpose {
         RecordPurpose::Dkim | RecordPurpose::MailFromMx => same_value(&wanted.record_type, value, &wanted.value),
         RecordPurpose::MailFromSpf => spf::includes(value, SPF_INCLUDE),
@@ -171,9 +184,36 @@ fn written(wanted: &WantedRecord) -> String {
     }
 }
 
-/// The changes that take our value out of what was found: none where it no longer stands.
-pub fn removal(name: &DomainName, record_type: &RecordType, value: &str, around: &[RecordSet]) -> Vec<RecordChange> {
+/// The changes that take what is ours out of what was found: none where it no longer stands.
+pub fn removal(record: &WantedRecord, origin: RecordOrigin, around: &[RecordSet]) -> Vec<RecordChange> {
+    let WantedRecord { name, record_type, value, .. } = record;
     let Some(set) = around.iter().find(|set| set.is_at(name, record_type) && !set.routed) else { return Vec::new() };
+    match origin {
+        RecordOrigin::Created => value_removed(set, value),
+        RecordOrigin::Merged => term_removed(set),
+        RecordOrigin::Adopted => Vec::new(),
+    }
+}
+
+/// Our term is taken out of somebody else's SPF policy.
+fn term_removed(set: &RecordSet) -> Vec<RecordChange> {
+    let without = |value: &String| {
+        let policy = text::unquote(value);
+        if spf::includes(&policy, SPF_INCLUDE) {
+            text::quote(&spf::without(&policy, SPF_INCLUDE))
+        } else {
+            value.clone()
+        }
+    };
+    let values: Vec<String> = set.values.iter().map(without).collect();
+    if values == set.values {
+        return Vec::new();
+    }
+    vec![RecordChange::Delete(set.clone()), RecordChange::Create(RecordSet { values, ..set.clone() })]
+}
+
+fn value_removed(set: &RecordSet, value: &str) -> Vec<RecordChange> {
+    let record_type = &set.record_type;
     let is_ours = |found: &String| same_value(record_type, &plain(record_type, found), value);
     let kept: Vec<String> = set.values.iter().filter(|found| !is_ours(found)).cloned().collect();
     if kept.len() == set.values.len() {

@@ -14,6 +14,15 @@ pub const NAME: &str = "ses-operator.dev/name";
 pub const ADOPTED: &str = "ses-operator.dev/adopted";
 /// The tag that names the records we claim, so that they are known again where the status is lost.
 pub const RECORDS: &str = "ses-operator.dev/records";
+/// The tag that holds the ID of the resource that handed the identity over, until its heir is settled.
+pub const HANDED_OVER_BY: &str = "ses-operator.dev/handed-over-by";
+/// The tag of an identity whose resource went and left it (`deletionPolicy: Retain`): another one may adopt it.
+pub const RELEASED: &str = "ses-operator.dev/released";
+/// What [`RELEASED`] holds then. Whoever adopts the identity puts another value there in the same call that puts its name
+/// into the tags, so that nobody else adopts it in between.
+pub const IS_RELEASED: &str = "true";
+/// What it holds until it is taken off.
+pub const IS_TAKEN: &str = "false";
 
 /// A resource, as the tags name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +45,8 @@ pub enum Ownership {
     },
     /// Another resource's, of this cluster or another.
     Others(Owner),
+    /// Nobody's any more: this resource went, and left it.
+    Released(Owner),
     /// Nobody's that we know.
     Unclaimed,
 }
@@ -56,7 +67,13 @@ impl Owner {
             return Ownership::Unclaimed;
         };
         let named = Self { cluster: cluster.clone(), namespace: namespace.clone(), name: name.clone() };
-        if named == *self { Ownership::Ours { adopted: tags.contains_key(ADOPTED) } } else { Ownership::Others(named) }
+        if named == *self {
+            Ownership::Ours { adopted: tags.contains_key(ADOPTED) }
+        } else if tags.get(RELEASED).is_some_and(|value| value == IS_RELEASED) {
+            Ownership::Released(named)
+        } else {
+            Ownership::Others(named)
+        }
     }
 }
 
@@ -77,6 +94,17 @@ mod tests {
         let mut partly = us.tags();
         partly.remove(NAMESPACE);
         assert_eq!(us.judge(&partly), Ownership::Unclaimed);
+    }
+
+    #[test]
+    fn what_was_released_is_nobodys_but_for_whoever_released_it_and_until_somebody_takes_it() {
+        let (us, them) = (owner("c1", "example-com"), owner("c2", "example-com"));
+        let mut tags = them.tags();
+        tags.insert(RELEASED.into(), IS_RELEASED.into());
+        assert_eq!(us.judge(&tags), Ownership::Released(them.clone()));
+        assert_eq!(them.judge(&tags), Ownership::Ours { adopted: false });
+        tags.insert(RELEASED.into(), IS_TAKEN.into());
+        assert_eq!(us.judge(&tags), Ownership::Others(them));
     }
 
     #[test]

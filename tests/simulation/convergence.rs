@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use ses_operator::api::spec::SesDomainSpec;
+use ses_operator::api::spec::{OnConflict, SesDomainSpec};
 
 use crate::cloud::faults::Strike;
 use crate::random::Random;
@@ -169,10 +169,12 @@ impl Story {
         simulation.state().guard.may_weaken_dmarc = self.may_weaken();
         for (zone, name, record_type, values) in &self.records {
             simulation.tamper_in(zone, name, record_type, values);
-            let overwritten = self.specs().any(|spec| format!("{:?}", spec.on_conflict()) == "Overwrite");
+            let overwritten = self.specs().any(|spec| spec.on_conflict() == OnConflict::Overwrite);
+            let merged = self.specs().any(|spec| spec.on_conflict() == OnConflict::Merge);
             for value in values {
                 let is_policy = value.contains("v=") || *record_type == "MX";
-                if !(overwritten && is_policy) {
+                let is_merged = merged && value.contains("v=spf1");
+                if !(overwritten && is_policy || is_merged) {
                     simulation.protect_values_in(zone, name, record_type, &[value]);
                 }
             }
@@ -225,7 +227,7 @@ fn draw_spec(draw: &mut Random, zones: &[(&str, &str)]) -> SesDomainSpec {
     let mut fields = json!({
         "mailFromSubdomain": draw.one_of(&[json!("mail"), json!("mail"), json!("bounce"), Value::Null]).clone(),
         "adoptionPolicy": draw.one_of(&["Fail", "Adopt"]),
-        "dns": {"onConflict": draw.one_of(&["Fail", "Overwrite"]), "ttl": draw.one_of(&[300, 60])},
+        "dns": {"onConflict": draw.one_of(&["Fail", "Merge", "Overwrite"]), "ttl": draw.one_of(&[300, 60])},
     });
     let reject = draw.once_in(2) && !fields["mailFromSubdomain"].is_null();
     fields["mxFailureBehavior"] = if reject { json!("RejectMessage") } else { Value::Null };

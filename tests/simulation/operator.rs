@@ -9,8 +9,8 @@ use ses_operator::api::{SesDomain, SesDomainStatus};
 use ses_operator::clock::Clock;
 use ses_operator::clock::simulated::Hand;
 use ses_operator::cloud::CloudError;
+use ses_operator::controller::neighbors;
 use ses_operator::dns::snapshot::Dns;
-use ses_operator::domain_name::DomainName;
 use ses_operator::quota::Class;
 use ses_operator::reconcile::report::{Event, Next};
 use ses_operator::reconcile::subject::Settings;
@@ -295,12 +295,12 @@ impl Operator {
         self.due.remove(&name);
         let Some(resource) = api.resource(&name) else { return true };
         self.reconciles += 1;
-        let holder = holder(&resource, api);
+        let neighbors = neighbors::of(&resource, api.kept().resources.iter());
         let reconciler = Arc::clone(&self.run.reconciler);
         let connection = Connection { api: api.clone(), cloud: self.run.cloud.clone() };
         self.run.in_flight.insert(name.clone());
         self.run.tasks.spawn(Box::pin(async move {
-            let answer = reconciler.reconcile(&resource, holder, &connection).await;
+            let answer = reconciler.reconcile(&resource, neighbors, &connection).await;
             End::Reconciled { name, began: now, answer: Box::new(answer) }
         }));
         true
@@ -309,6 +309,11 @@ impl Operator {
     /// Notes when to look again.
     fn settle(&mut self, api: &Api, name: String, began: Timestamp, answer: &Result<Outcome, CloudError>) {
         let now = self.hand.now();
+        if let Some(deleted) = api.resource(&name).filter(|found| found.metadata.deletion_timestamp.is_some()) {
+            // Whoever waits for the domain may be handed it over.
+            let neighbors = neighbors::of(&deleted, api.kept().resources.iter());
+            neighbors.rivals.iter().for_each(|rival| self.wake(&rival.name));
+        }
         let next = match answer {
             Ok(outcome) if outcome.gone => {
                 api.kept().resources.retain(|kept| name_of(kept) != name);
@@ -339,14 +344,6 @@ impl Operator {
         *failures += 1;
         SignedDuration::from_secs((1_i64 << (*failures).min(9)).min(300))
     }
-}
-
-/// The older SesDomain that has the domain.
-fn holder(resource: &SesDomain, api: &Api) -> Option<String> {
-    let kept = api.kept();
-    let domain = DomainName::new(&resource.spec.domain);
-    let first = kept.resources.iter().find(|other| DomainName::new(&other.spec.domain) == domain)?;
-    (name_of(first) != name_of(resource)).then(|| format!("mail/{}", name_of(first)))
 }
 
 /// A resource that somebody has just deleted.

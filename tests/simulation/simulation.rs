@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 use ses_operator::api::spec::SesDomainSpec;
 use ses_operator::api::{FINALIZER, SesDomain, SesDomainStatus};
@@ -130,7 +131,8 @@ impl Simulation {
             let mut resource = SesDomain::new(name, spec);
             resource.metadata.namespace = Some("mail".to_owned());
             resource.metadata.generation = Some(1);
-            resource.metadata.uid = Some(name.to_owned());
+            resource.metadata.creation_timestamp = Some(Time(self.now()));
+            resource.metadata.uid = Some(format!("{name} of {}", self.now()));
             resource.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
             self.api.kept().resources.push(resource);
         }

@@ -10,7 +10,9 @@
 //! | [`deletion`] | what goes when a resource is deleted, and what stays |
 //! | [`drift`] | what others change behind our back |
 //! | [`zones`] | where the records go |
+//! | [`adoption`] | what stood in the zone before: adopted, or merged with |
 //! | [`ownership`] | what is ours, and who says so |
+//! | [`handover`] | a SesDomain moves from one namespace to another |
 //! | [`plan`] | what would be done, told beforehand |
 //! | [`restarts`] | the operator is killed, restarted, and told another Region |
 //! | [`bad_input`] | what users may ask for, to the edges of it |
@@ -21,6 +23,7 @@
 //! Each has a [`world`] of its own, so all of them run at once.
 
 mod admission;
+mod adoption;
 mod bad_input;
 mod cluster;
 mod deletion;
@@ -28,6 +31,7 @@ mod dmarc_walk;
 mod drift;
 mod faults;
 mod first_light;
+mod handover;
 mod ownership;
 mod plan;
 mod process;

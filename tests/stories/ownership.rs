@@ -1,6 +1,6 @@
 //! What is ours, and who says so.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
@@ -53,7 +53,9 @@ async fn the_identity_of_another_cluster_is_left_alone() -> Result<()> {
         world.reconciles("elsewhere").await?;
         let told = world.sees_because("Ready", "False", "IdentityNotOurs").await?;
         assert!(told.contains("belongs to the SesDomain clusters/domain of the cluster"), "{told}");
-        assert!(told.contains("correct --cluster-id"), "{told}");
+        let before = world.identity().await?.tags().iter().find(|tag| tag.key() == "ses-operator.dev/cluster").cloned();
+        let flag = format!("--cluster-id={};", before.context("the tag of the cluster")?.value());
+        assert!(told.contains(&flag), "{told}");
         assert!(world.writes_since(mark).await?.is_empty());
 
         // The twin: with its own name it works again.

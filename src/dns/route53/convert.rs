@@ -7,12 +7,15 @@ use crate::dns::{RecordChange, RecordSet, RecordType};
 use crate::domain_name::DomainName;
 
 pub(super) fn record_set(set: ResourceRecordSet) -> RecordSet {
+    let records = set.resource_records.iter().flatten().map(|record| record.value.clone());
+    // An alias has its target for a value: it is never written back, and is named to whoever must remove it.
+    let values = set.alias_target.iter().map(|target| target.dns_name.clone()).chain(records).collect();
     RecordSet {
         name: DomainName::new(&set.name),
         record_type: RecordType::parse(set.r#type.as_str()),
         ttl: set.ttl.and_then(|ttl| u32::try_from(ttl).ok()),
         routed: is_routed(&set),
-        values: set.resource_records.unwrap_or_default().into_iter().map(|record| record.value).collect(),
+        values,
     }
 }
 
@@ -86,5 +89,8 @@ mod tests {
         ] {
             assert_eq!(record_set(builder.build().expect("all is set")).routed, routed);
         }
+        let alias = AliasTarget::builder().hosted_zone_id("Z1").dns_name("x.").evaluate_target_health(false).build();
+        let alias = builder().alias_target(alias.expect("all is set")).build().expect("all is set");
+        assert_eq!(record_set(alias).values, ["x."], "the target, for whoever must remove it");
     }
 }

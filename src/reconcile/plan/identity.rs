@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::records::{MOST_REPAIRS, add_once, recent, zone_of};
 use super::{Change, Plan, Problem};
 use crate::api::spec::{FeedbackForwarding, MxFailureBehavior};
-use crate::api::status::{IdentityStatus, RecordPurpose};
+use crate::api::status::{IdentityStatus, RecordOrigin, RecordPurpose};
 use crate::api::{ConditionType, Reason};
 use crate::dmarc::stages::{self, Evidence};
 use crate::dns::HostedZone;
@@ -17,7 +17,7 @@ use crate::reconcile::observe::Observed;
 use crate::reconcile::subject::Subject;
 use crate::reconcile::verdict::{self, Verdict};
 use crate::reconcile::{claims, ledger, schedule};
-use crate::ses::ownership::RECORDS;
+use crate::ses::ownership::{HANDED_OVER_BY, RECORDS, RELEASED};
 use crate::ses::{Identity, IdentityChange, NewIdentity, VerificationStatus};
 
 /// A verification that failed again sooner than this after its restart was never restarted: SES gives up after 72 hours.
@@ -58,7 +58,7 @@ pub(super) fn create(
     let purposes: Vec<RecordPurpose> =
         std::iter::once(RecordPurpose::Dkim).chain(claimed.map(|wanted| wanted.purpose)).collect();
     let mut tags = subject.owner.tags();
-    tags.insert(RECORDS.to_owned(), claims::value(&purposes, subject.spec.mail_from_subdomain.as_deref()));
+    tags.insert(RECORDS.to_owned(), claims::for_new_records(&purposes, subject.spec.mail_from_subdomain.as_deref()));
     tags.extend(spec_tags(subject));
     plan.changes.push(Change::CreateIdentity(NewIdentity {
         key_length: subject.spec.dkim.as_ref().and_then(|dkim| dkim.signing_key_length),
@@ -87,6 +87,9 @@ pub(super) fn keep(subject: &Subject<'_>, identity: &Identity, now: Timestamp, p
     wanted.extend(feedback(subject, identity, managed).map(|change| (change, had_been_set)));
     // Room first: an identity holds 50 tags at the most.
     wanted.extend(obsolete_tags(subject, identity, managed).map(ours));
+    wanted.extend(handed_over(subject, identity).map(ours));
+    let was_released = identity.tags.contains_key(RELEASED);
+    wanted.extend(was_released.then(|| ours(IdentityChange::Untag(vec![RELEASED.to_owned()]))));
     wanted.extend(missing_tags(subject, identity).map(|change| (change, had_been_set)));
     // Last, since SES may refuse it before the domain is verified, and a failure ends the pass.
     wanted.extend(mail_from(subject, identity, now, plan));
@@ -131,6 +134,11 @@ fn mail_from(subject: &Subject<'_>, identity: &Identity, now: Timestamp, plan: &
         let was_ours = current.is_some_and(|current| {
             known.is_some_and(|known| DomainName::new(&known.domain) == current.domain)
                 || ledger::has_mail_from(subject.status, &subject.domain(), &current.domain)
+                || claims::earlier_records(&identity.tags, subject).iter().any(|(record, origin)| {
+                    *origin == RecordOrigin::Created
+                        && record.purpose == RecordPurpose::MailFromMx
+                        && record.name == current.domain
+                })
         });
         return was_ours.then(|| ours(IdentityChange::MailFrom(None)));
     };
@@ -217,6 +225,13 @@ fn missing_tags(subject: &Subject<'_>, identity: &Identity) -> Option<IdentityCh
     let missing: BTreeMap<String, String> =
         spec_tags(subject).into_iter().filter(|(key, value)| identity.tags.get(key) != Some(value)).collect();
     (!missing.is_empty()).then_some(IdentityChange::Tag(missing))
+}
+
+/// The mark of a hand-over, once whoever handed the identity over is gone.
+fn handed_over(subject: &Subject<'_>, identity: &Identity) -> Option<IdentityChange> {
+    let by = identity.tags.get(HANDED_OVER_BY)?;
+    let is_over = !subject.neighbors.rivals.iter().any(|rival| rival.uid == *by);
+    is_over.then(|| IdentityChange::Untag(vec![HANDED_OVER_BY.to_owned()]))
 }
 
 /// The tags that we set for an earlier spec.

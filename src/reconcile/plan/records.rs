@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Change, Finding, Plan, Problem, dmarc};
+use super::merge::{self, Merging};
+use super::{Change, Finding, Plan, Problem, dmarc, mail_from};
 use crate::api::Reason;
-use crate::api::spec::OnConflict;
-use crate::api::status::{RecordPurpose, RecordStatus};
+use crate::api::spec::{AdoptionPolicy, OnConflict};
+use crate::api::status::{RecordOrigin, RecordPurpose, RecordStatus};
 use crate::dmarc::record::Record;
 use crate::dns::zones::{self, ZoneError};
 use crate::dns::{HostedZone, RecordChange, RecordSet, RecordType, ZoneId};
@@ -18,6 +19,7 @@ use crate::reconcile::observe::Observed;
 use crate::reconcile::subject::Subject;
 use crate::reconcile::verdict::{self, Verdict};
 use crate::reconcile::{claims, ledger, schedule};
+use crate::ses::regions::SPF_INCLUDE;
 use crate::ses::{Identity, VerificationStatus};
 
 /// After so many repairs within [`CONTENTION`] a record is left alone.
@@ -45,11 +47,17 @@ pub(super) fn keep(ground: Ground<'_>, plan: &mut Plan) {
     for record in &wanted {
         keep_one(ground, record, plan, &mut batches);
     }
-    for entry in obsolete(subject, plan) {
+    mail_from::look(ground, plan);
+    for entry in obsolete(ground, plan) {
         let replaced = is_replaced(subject, identity, plan, &entry) && !may_still_be_asked(ground, &wanted, &entry);
         retire(observed, entry, replaced, plan, &mut batches);
     }
-    claims::tag(subject, identity, &plan.ledger)
+    let not_ours = plan.findings.iter().filter(|finding| {
+        let claimed = plan.ledger.iter().any(|entry| ledger::is_for(entry, &finding.wanted, &finding.zone));
+        matches!(finding.verdict, Verdict::Foreign(_)) && !claimed
+    });
+    let not_ours: Vec<RecordPurpose> = not_ours.map(|finding| finding.wanted.purpose).collect();
+    claims::tag(subject, identity, &plan.ledger, &not_ours)
         .into_iter()
         .for_each(|change| plan.changes.push(Change::ChangeIdentity { change, puts_back: false }));
     plan.changes.extend(batches.into_changes());
@@ -97,18 +105,58 @@ fn keep_one(ground: Ground<'_>, wanted: &WantedRecord, plan: &mut Plan, batches:
         Err(problem) => return add_once(&mut plan.problems, problem),
     };
     let domain = subject.domain();
-    let entry = ledger::entry_of(subject.status, &domain, wanted, &zone.id);
+    let known = ledger::entry_of(subject.status, &domain, wanted, &zone.id);
+    if let Some(problem) = mail_from::taken(subject, wanted).filter(|_| known.is_none()) {
+        return add_once(&mut plan.problems, problem);
+    }
     let Some(Ok(around)) = observed.records.get(&zone.id) else {
-        plan.ledger.extend(entry.cloned());
+        plan.ledger.extend(known.cloned());
         return;
     };
-    let mut verdict = verdict::judge(wanted, around, &zone.name, entry);
     let time = Time(now);
-    let recovered = entry.is_none() && is_recovered(subject, identity, wanted, &verdict);
-    if recovered && verdict != Verdict::Right {
+    let lost = known.is_none().then(|| claims::origin(&identity.tags, wanted.purpose, subject)).flatten();
+    let recovered = lost
+        .filter(|_| is_recovered(subject, wanted, &verdict::judge(wanted, around, &zone.name, None)))
+        .map(|origin| ledger::claim(wanted, &zone.id, Some(origin), &time));
+    let merging = merge::judge(subject, wanted, around, known.or(recovered.as_ref()));
+    if matches!(merging, Merging::Ends) {
+        let taken_out = verdict::removal(wanted, RecordOrigin::Merged, around);
+        batches.add(&zone.id, taken_out);
+        let problem = conflict(
+            wanted,
+            "is not this resource's, and spec.dns.onConflict is Fail: our term is taken out of it",
+            Remedy::Spf,
+        );
+        plan.problems.push(problem);
+        plan.ledger.extend(known.cloned().or(recovered));
+        return;
+    }
+    let merged = if let Merging::Into(merged) = &merging { Some(merged) } else { None };
+    let wanted = merged.unwrap_or(wanted);
+    // Merging has ended, and our term is out.
+    let is_let_go = |entry: &&RecordStatus| {
+        entry.origin == RecordOrigin::Merged && merged.is_none() && verdict::only_rival(wanted, around).is_some()
+    };
+    let known = known.filter(|entry| !is_let_go(entry));
+    let mut verdict = verdict::judge(wanted, around, &zone.name, known);
+    if recovered.is_some() && verdict != Verdict::Right {
         verdict = Verdict::Outdated;
     }
-    let mut claimed = entry.cloned().unwrap_or_else(|| ledger::claim(wanted, &zone.id, recovered, &time));
+    if let (Merging::Refused(_), Verdict::Drifted(Some(found))) = (&merging, &verdict) {
+        verdict = Verdict::Foreign(found.clone());
+    }
+    let used = known.is_some_and(|entry| is_as_it_was_used(wanted, entry, &verdict));
+    let mut claimed = known.cloned().or(recovered).unwrap_or_else(|| ledger::claim(wanted, &zone.id, None, &time));
+    if subject.spec.adoption_policy == AdoptionPolicy::Adopt && !claimed.ours && (verdict == Verdict::Right || used) {
+        let ttl = around.iter().find(|set| set.is_at(&wanted.name, &wanted.record_type)).and_then(|set| set.ttl);
+        claimed.ours = true;
+        claimed.origin = RecordOrigin::Adopted;
+        claimed.ttl = ttl.unwrap_or(claimed.ttl);
+        claimed.published = true;
+        if used {
+            verdict = Verdict::Outdated;
+        }
+    }
     let repairs = recent(&claimed.put_back, now);
     match &verdict {
         Verdict::Right => {}
@@ -126,19 +174,37 @@ fn keep_one(ground: Ground<'_>, wanted: &WantedRecord, plan: &mut Plan, batches:
         Verdict::Missing | Verdict::Outdated => {
             batches.add(&zone.id, verdict::changes(wanted, around));
             claimed.ours = true;
+            if verdict == Verdict::Missing {
+                claimed.origin = RecordOrigin::Created;
+            }
         }
-        Verdict::Drifted(_) => {
+        Verdict::Drifted(found) => {
             batches.add(&zone.id, verdict::changes(wanted, around));
+            if found.is_none() && claimed.origin == RecordOrigin::Merged {
+                // The policy that our term was in is gone: this one is all ours.
+                claimed.origin = RecordOrigin::Created;
+            }
             claimed.put_back = repairs.into_iter().chain([time]).collect();
+        }
+        Verdict::Foreign(_) if merged.is_some() => {
+            batches.add(&zone.id, verdict::changes(wanted, around));
+            claimed.ours = true;
+            claimed.origin = RecordOrigin::Merged;
         }
         Verdict::Foreign(_) if subject.spec.on_conflict() == OnConflict::Overwrite => {
             batches.add(&zone.id, verdict::changes(wanted, around));
             claimed.ours = true;
         }
         Verdict::Foreign(found) => {
-            plan.problems.push(conflict(wanted, &format!("holds \"{found}\", which is not this resource's"), true))
+            let mut what = format!("holds \"{found}\", which is not this resource's");
+            if let Merging::Refused(error) = &merging {
+                what = format!("{what} and can't be merged with: {error}");
+            }
+            plan.problems.push(conflict(wanted, &what, remedy(wanted, used)));
         }
-        Verdict::Obstructed(what) => plan.problems.push(conflict(wanted, &format!("can't be written: {what}"), false)),
+        Verdict::Obstructed(what) => {
+            plan.problems.push(conflict(wanted, &format!("can't be written: {what}"), Remedy::ByHand))
+        }
     }
     let on_its_way = observed.pending.iter().any(|change| change.hosted_zone_id == zone.id.0);
     let served = claimed.published
@@ -146,8 +212,8 @@ fn keep_one(ground: Ground<'_>, wanted: &WantedRecord, plan: &mut Plan, batches:
         || schedule::after(claimed.since.0, schedule::GUESSED) <= now
         || was_pending(subject, &zone.id);
     let in_sync = verdict == Verdict::Right && !on_its_way && served;
-    let kept = matches!(verdict, Verdict::Foreign(_) | Verdict::Obstructed(_)) && !claimed.ours;
-    if !kept {
+    let is_known = claimed.ours || used;
+    if is_known || !matches!(verdict, Verdict::Foreign(_) | Verdict::Obstructed(_)) {
         plan.ledger.push(claimed);
     }
     plan.findings.push(Finding { wanted: wanted.clone(), zone: zone.id.clone(), verdict, in_sync });
@@ -160,15 +226,14 @@ pub(in crate::reconcile) fn recent(put_back: &[Time], now: Timestamp) -> Vec<Tim
     put_back.iter().filter(counts).cloned().collect()
 }
 
-/// Whether a record that no entry speaks of is ours by the identity's tag: the status was lost. Of a DMARC record the
-/// text may have been changed in Git meanwhile; a stricter one is not taken for ours, lest it be weakened.
-fn is_recovered(subject: &Subject<'_>, identity: &Identity, wanted: &WantedRecord, verdict: &Verdict) -> bool {
-    let claimed = claims::names(&identity.tags, wanted.purpose, subject);
+/// Whether a record that no entry speaks of is ours, since the identity's tag names it: the status was lost. Of a DMARC
+/// record the text may have been changed in Git meanwhile; a stricter one is not taken for ours, lest it be weakened.
+fn is_recovered(subject: &Subject<'_>, wanted: &WantedRecord, verdict: &Verdict) -> bool {
     match verdict {
-        Verdict::Right => claimed,
+        Verdict::Right => true,
         Verdict::Foreign(found) if wanted.purpose == RecordPurpose::Dmarc && subject.status.records.is_empty() => {
             let strength = |text: &str| Record::parse(text).map(|record| record.strength());
-            claimed && strength(found) <= strength(&wanted.value)
+            strength(found) <= strength(&wanted.value)
         }
         Verdict::Foreign(_) | Verdict::Missing | Verdict::Outdated | Verdict::Drifted(_) | Verdict::Obstructed(_) => {
             false
@@ -176,16 +241,48 @@ fn is_recovered(subject: &Subject<'_>, identity: &Identity, wanted: &WantedRecor
     }
 }
 
+/// Whether somebody else's record still says what we wanted and used until now, and another one is wanted.
+fn is_as_it_was_used(wanted: &WantedRecord, entry: &RecordStatus, verdict: &Verdict) -> bool {
+    let before = WantedRecord { value: entry.value.clone(), ..wanted.clone() };
+    matches!(verdict, Verdict::Foreign(found) if !entry.ours && verdict::means(&before, found))
+}
+
 /// Whether a change of the zone was on its way by the status: then its arrival is known, not guessed.
 fn was_pending(subject: &Subject<'_>, zone: &ZoneId) -> bool {
     subject.status.pending_changes.iter().any(|change| change.hosted_zone_id == zone.0)
 }
 
-fn conflict(wanted: &WantedRecord, what: &str, replaceable: bool) -> Problem {
-    let remedy = if replaceable {
-        "remove that record, or set spec.dns.onConflict to Overwrite"
-    } else {
-        "remove what stands there"
+/// What a person can do about a conflict.
+#[derive(Clone, Copy)]
+enum Remedy {
+    /// Nothing but to remove what stands there.
+    ByHand,
+    /// To have it replaced.
+    Replace,
+    /// To have our term put into it, or to have it replaced.
+    Spf,
+    /// To adopt it, or to have it replaced.
+    Adopt,
+}
+
+fn remedy(wanted: &WantedRecord, used: bool) -> Remedy {
+    match wanted.purpose {
+        _ if used => Remedy::Adopt,
+        RecordPurpose::MailFromSpf => Remedy::Spf,
+        RecordPurpose::Dkim | RecordPurpose::MailFromMx | RecordPurpose::Dmarc => Remedy::Replace,
+    }
+}
+
+fn conflict(wanted: &WantedRecord, what: &str, remedy: Remedy) -> Problem {
+    let remedy = match remedy {
+        Remedy::ByHand => "remove what stands there".to_owned(),
+        Remedy::Replace => "remove that record, or set spec.dns.onConflict to Overwrite".to_owned(),
+        Remedy::Spf => format!(
+            "remove that record, or set spec.dns.onConflict to Merge, which puts include:{SPF_INCLUDE} into it, or to Overwrite"
+        ),
+        Remedy::Adopt => {
+            "set spec.adoptionPolicy to Adopt to have it changed, remove that record, or set spec.dns.onConflict to Overwrite".to_owned()
+        }
     };
     Problem {
         reason: Reason::RecordConflict,
@@ -211,12 +308,24 @@ pub(crate) fn is_verified(subject: &Subject<'_>, identity: &Identity) -> bool {
     identity.dkim.status == VerificationStatus::Success && identity.dkim.signing_enabled && mail_from
 }
 
-/// The entries of records that are no longer wanted.
-fn obsolete(subject: &Subject<'_>, plan: &mut Plan) -> Vec<RecordStatus> {
+/// The entries of records that are no longer wanted, and that we made: of an earlier MAIL FROM label the identity's tag
+/// knows as well.
+fn obsolete(ground: Ground<'_>, plan: &mut Plan) -> Vec<RecordStatus> {
+    let Ground { subject, identity, zones, now, .. } = ground;
     let domain = subject.domain();
     let kept = |entry: &RecordStatus| plan.ledger.iter().any(|kept| ledger::same_place(kept, entry));
-    let left: Vec<RecordStatus> =
-        ledger::entries(subject.status, &domain).filter(|entry| entry.ours && !kept(entry)).cloned().collect();
+    let known: Vec<RecordStatus> = ledger::entries(subject.status, &domain).cloned().collect();
+    let earlier = claims::earlier_records(&identity.tags, subject).into_iter().filter_map(|(record, origin)| {
+        let zone = zone_of(subject, zones, &record).ok()?;
+        let entry = ledger::claim(&record, &zone.id, Some(origin), &Time(now));
+        (!known.iter().any(|known| ledger::same_place(known, &entry))).then_some(entry)
+    });
+    let earlier: Vec<RecordStatus> = earlier.collect();
+    let left: Vec<RecordStatus> = known
+        .into_iter()
+        .chain(earlier)
+        .filter(|entry| entry.ours && entry.origin != RecordOrigin::Adopted && !kept(entry))
+        .collect();
     let (dmarc, others) = left
         .into_iter()
         .partition::<Vec<_>, _>(|entry| entry.purpose == RecordPurpose::Dmarc && subject.spec.dmarc_policy.is_none());
@@ -263,10 +372,9 @@ fn may_still_be_asked(ground: Ground<'_>, wanted: &[WantedRecord], entry: &Recor
 /// Takes out a record that is no longer wanted, once what replaces it stands.
 fn retire(observed: &Observed, entry: RecordStatus, replaced: bool, plan: &mut Plan, batches: &mut Batches) {
     let zone = ZoneId(entry.hosted_zone_id.clone());
-    let (name, record_type) = ledger::place(&entry);
     match observed.records.get(&zone) {
         Some(Ok(around)) => {
-            let changes = verdict::removal(&name, &record_type, &entry.value, around);
+            let changes = verdict::removal(&ledger::record(&entry), entry.origin, around);
             if changes.is_empty() {
                 return;
             }

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::api::spec::{KeyLength, MxFailureBehavior};
-use crate::dns::{RecordSet, RecordType, ZoneId};
+use crate::dns::{RecordSet, RecordType, ZoneId, spf};
 use crate::domain_name::DomainName;
 use crate::reconcile::observe::Observed;
 use crate::reconcile::plan::Finding;
 use crate::reconcile::verdict::Verdict;
+use crate::ses::regions::SPF_INCLUDE;
 use crate::ses::{Identity, MailFrom, VerificationStatus};
 
 /// They stand for the tokens of an identity that does not exist yet.
@@ -71,6 +72,8 @@ pub enum Cause {
     Drifted,
     /// `spec.dns.onConflict` lets somebody else's record be replaced.
     Overwritten,
+    /// `spec.dns.onConflict` lets our term be put into somebody else's SPF policy.
+    Merged,
 }
 
 impl RecordDifference {
@@ -135,8 +138,10 @@ fn records(before: &Observed, after: &Observed, found: &[Finding]) -> Vec<Record
 fn cause(zone: &ZoneId, set: &RecordSet, found: &[Finding]) -> Option<Cause> {
     let of_set =
         |finding: &&Finding| finding.zone == *zone && set.is_at(&finding.wanted.name, &finding.wanted.record_type);
-    match found.iter().find(of_set)?.verdict {
+    let finding = found.iter().find(of_set)?;
+    match &finding.verdict {
         Verdict::Drifted(_) => Some(Cause::Drifted),
+        Verdict::Foreign(theirs) if *theirs == spf::without(&finding.wanted.value, SPF_INCLUDE) => Some(Cause::Merged),
         Verdict::Foreign(_) => Some(Cause::Overwritten),
         Verdict::Right | Verdict::Missing | Verdict::Outdated | Verdict::Obstructed(_) => None,
     }

@@ -96,7 +96,8 @@ fn preview_of(spec: Value, status: Value, found: Found) -> Preview {
         deleting: false,
         reconcile_requested: None,
         owner: owner(),
-        holder: None,
+        uid: "1",
+        neighbors: Default::default(),
         settings: &settings,
     };
     // As the reconcile does: what is refused is not looked at.
@@ -241,6 +242,21 @@ fn what_differs_is_told_with_both_values() {
             ],
         ),
         (
+            "our term in somebody else's policy",
+            json!({"domain": "example.com", "mailFromSubdomain": "mail", "dns": {"onConflict": "Merge"}}),
+            json!({"records": [mx.clone()]}),
+            Found::verified(tags_that_claim("dkim mx @mail"))
+                .with("mail.example.com", "MX", &["10 feedback-smtp.eu-west-1.amazonses.com"])
+                .with("mail.example.com", "TXT", &["\"v=spf1 mx -all\""]),
+            vec![
+                "~ SES identity example.com",
+                "    tag ses-operator.dev/records: \"dkim mx @mail\" → \"dkim mx spf:merged @mail\"",
+                "~ TXT mail.example.com (TTL 300, zone Z1): \"v=spf1 mx -all\" → \"v=spf1 mx include:amazonses.com -all\" (not ours: our term is put into it)",
+                "waits until Route 53 serves the records (usually within 60 seconds)",
+                "Plan: 1 identity to change, 0 records to create, 1 to change, 0 to delete",
+            ],
+        ),
+        (
             "somebody else's value in a shared set, to be overwritten",
             dmarc,
             json!({}),
@@ -296,6 +312,7 @@ fn a_move_of_mail_from_takes_the_old_records_out_last() {
             "once Route 53 serves the records",
             "~ SES identity example.com",
             "once SES has verified the MAIL FROM domain bounce.example.com",
+            "~ SES identity example.com",
             "- MX mail.example.com",
             "- TXT mail.example.com",
             "Plan: 1 identity to change, 2 records to create, 0 to change, 0 to delete",

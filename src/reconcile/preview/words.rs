@@ -192,6 +192,7 @@ fn record(difference: &RecordDifference) -> Option<String> {
         Some(Cause::Drifted) if difference.act() == Act::Create => " (ours, and was removed by somebody else)",
         Some(Cause::Drifted) => " (ours, and was changed by somebody else)",
         Some(Cause::Overwritten) => " (not ours, and spec.dns.onConflict is Overwrite)",
+        Some(Cause::Merged) => " (not ours: our term is put into it)",
     };
     Some(format!(
         "{} {} {} (TTL {}, zone {}){what}{stays}{cause}",

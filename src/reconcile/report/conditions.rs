@@ -194,6 +194,11 @@ impl View<'_> {
             let message = match (self.plan.problems.first(), self.failure()) {
                 (Some(problem), _) => problem.message.clone(),
                 (None, Some(error)) => describe(error),
+                (None, None) if self.plan.heir.is_some() => format!(
+                    "the resource is being deleted: it goes once the SesDomain {} has taken over the SES identity {}",
+                    self.plan.heir.as_deref().unwrap_or_default(),
+                    self.subject.domain()
+                ),
                 (None, None) => "the resource is being deleted: its records go first, then the identity".to_owned(),
             };
             return Said::no(

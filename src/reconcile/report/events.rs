@@ -1,14 +1,16 @@
 //! What happened, for `kubectl describe`. Pure.
 
-use crate::api::status::RecordPurpose;
+use crate::api::status::{RecordOrigin, RecordPurpose};
 use crate::api::{ConditionType, SesDomainStatus};
 use crate::dns::RecordChange;
 use crate::reconcile::apply::Applied;
+use crate::reconcile::ledger;
+use crate::reconcile::observe::Observed;
 use crate::reconcile::plan::{Change, Finding, Plan};
 use crate::reconcile::subject::Subject;
 use crate::reconcile::verdict::Verdict;
 use crate::ses::IdentityChange;
-use crate::ses::ownership::ADOPTED;
+use crate::ses::ownership::{ADOPTED, IS_RELEASED, RELEASED};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +36,15 @@ impl Event {
 }
 
 /// The events of a pass: what it did, and which conditions turned.
-pub(super) fn events(subject: &Subject<'_>, plan: &Plan, applied: &Applied, after: &SesDomainStatus) -> Vec<Event> {
+pub(super) fn events(
+    subject: &Subject<'_>,
+    observed: &Observed,
+    plan: &Plan,
+    applied: &Applied,
+    after: &SesDomainStatus,
+) -> Vec<Event> {
     let mut events: Vec<Event> = applied.made.iter().flat_map(|change| done(subject, plan, change)).collect();
+    events.extend(taken_over(subject, observed, plan));
     events.extend(plan.left_behind.iter().map(|why| Event::warning("LeftBehind", "Release", why.clone())));
     if let Some(record) = &plan.released_dmarc {
         let name = crate::reconcile::desired::dmarc_name(&subject.domain());
@@ -45,6 +54,7 @@ pub(super) fn events(subject: &Subject<'_>, plan: &Plan, applied: &Applied, afte
             format!("spec.dmarcPolicy was removed: {name} \"{record}\" stays as it is, and is no longer managed"),
         ));
     }
+    events.extend(warnings(subject, plan, after));
     events.extend(restart(subject, after));
     events.extend(stage(subject, after));
     events.extend(turns(subject, after));
@@ -69,12 +79,17 @@ fn done(subject: &Subject<'_>, plan: &Plan, change: &Change) -> Vec<Event> {
         Change::DeleteIdentity => {
             vec![Event::normal("IdentityDeleted", "Delete", format!("deleted the SES identity {domain}"))]
         }
+        Change::ChangeIdentity { .. } if plan.heir.is_some() => {
+            let heir = plan.heir.as_deref().unwrap_or_default();
+            let note = format!("handed the SES identity {domain} and its records over to the SesDomain {heir}");
+            vec![Event::normal("HandedOver", "Release", note)]
+        }
         Change::ChangeIdentity { change, puts_back } => {
             identity(&domain.to_string(), change, *puts_back).into_iter().collect()
         }
         Change::ChangeRecords { zone, changes } => {
             let findings: Vec<&Finding> = plan.findings.iter().filter(|finding| &finding.zone == zone).collect();
-            let mut events: Vec<Event> = findings.iter().filter_map(|finding| replaced(finding)).collect();
+            let mut events: Vec<Event> = findings.iter().filter_map(|finding| replaced(plan, finding)).collect();
             let created = changes.iter().filter(|change| matches!(change, RecordChange::Create(_))).count();
             let note = if subject.deleting {
                 format!(
@@ -109,7 +124,7 @@ fn names(changes: &[RecordChange]) -> String {
     names.join(", ")
 }
 
-fn replaced(finding: &Finding) -> Option<Event> {
+fn replaced(plan: &Plan, finding: &Finding) -> Option<Event> {
     let record = format!("{} {}", finding.wanted.name, finding.wanted.record_type);
     match &finding.verdict {
         Verdict::Drifted(None) => Some(Event::warning(
@@ -125,6 +140,14 @@ fn replaced(finding: &Finding) -> Option<Event> {
                 finding.wanted.value
             ),
         )),
+        Verdict::Foreign(found) if is_merged(plan, finding) => Some(Event::normal(
+            "RecordMerged",
+            "Merge",
+            format!(
+                "{record} held \"{found}\", and holds \"{}\" now, as spec.dns.onConflict asks",
+                finding.wanted.value
+            ),
+        )),
         Verdict::Foreign(found) => Some(Event::warning(
             "RecordOverwritten",
             "Overwrite",
@@ -132,6 +155,20 @@ fn replaced(finding: &Finding) -> Option<Event> {
         )),
         Verdict::Right | Verdict::Missing | Verdict::Outdated | Verdict::Obstructed(_) => None,
     }
+}
+
+/// What a person should know: told when a condition's message begins to say it.
+fn warnings(subject: &Subject<'_>, plan: &Plan, after: &SesDomainStatus) -> Vec<Event> {
+    let said = |status: &SesDomainStatus, warning: &str| {
+        status.conditions.iter().any(|condition| condition.message.contains(warning))
+    };
+    let new = plan.warnings.iter().filter(|warning| said(after, warning) && !said(subject.status, warning));
+    new.map(|warning| Event::warning("MailFromShared", "Warn", warning.clone())).collect()
+}
+
+fn is_merged(plan: &Plan, finding: &Finding) -> bool {
+    let mut entries = plan.ledger.iter().filter(|entry| ledger::is_for(entry, &finding.wanted, &finding.zone));
+    entries.any(|entry| entry.origin == RecordOrigin::Merged)
 }
 
 fn identity(domain: &str, change: &IdentityChange, puts_back: bool) -> Option<Event> {
@@ -158,6 +195,15 @@ fn identity(domain: &str, change: &IdentityChange, puts_back: bool) -> Option<Ev
             "Restart",
             format!("SES gave up looking for the DKIM records of {domain} and was asked to look again"),
         )),
+        IdentityChange::Tag(tags) if tags.get(RELEASED).is_some_and(|value| value == IS_RELEASED) => {
+            Some(Event::normal(
+                "IdentityReleased",
+                "Release",
+                format!(
+                    "left the SES identity {domain} and its records as they are: a SesDomain with adoptionPolicy Adopt may have them"
+                ),
+            ))
+        }
         IdentityChange::Tag(tags) if tags.contains_key(ADOPTED) => Some(Event::normal(
             "IdentityAdopted",
             "Adopt",
@@ -169,6 +215,16 @@ fn identity(domain: &str, change: &IdentityChange, puts_back: bool) -> Option<Ev
         | IdentityChange::Tag(_)
         | IdentityChange::Untag(_) => None,
     }
+}
+
+/// What was taken over from a SesDomain that goes.
+fn taken_over(subject: &Subject<'_>, observed: &Observed, plan: &Plan) -> Option<Event> {
+    let identity = observed.identity.as_ref().ok()?.as_ref().filter(|_| plan.inherits)?;
+    let predecessor = subject.predecessor(&identity.tags)?;
+    let ours = predecessor.status.records.iter().filter(|entry| entry.ours).count();
+    let domain = subject.domain();
+    let note = format!("took over the SES identity {domain} and {ours} records from the SesDomain {predecessor}");
+    Some(Event::normal("TookOver", "Adopt", note))
 }
 
 /// A MAIL FROM domain that SES was asked to look for again. Clearing it first is a part of that.

@@ -6,7 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::api::SesDomainStatus;
 use crate::api::spec::{Advancement, MxFailureBehavior};
 use crate::api::status::{
-    DkimState, DmarcState, HostedZoneStatus, IdentityStatus, MailFromState, PendingChange, RecordPurpose, RecordStatus,
+    DkimState, DmarcState, HostedZoneStatus, IdentityStatus, MailFromState, PendingChange, RecordOrigin, RecordPurpose,
+    RecordStatus,
 };
 use crate::cloud::ErrorKind;
 use crate::dmarc::stages;
@@ -32,6 +33,9 @@ pub(super) fn facts(
 ) -> SesDomainStatus {
     let before = subject.status;
     let found = observed.identity.as_ref().ok().and_then(Option::as_ref);
+    if let Some(status) = found.filter(|_| plan.inherits).and_then(|found| inherited(subject, found)) {
+        return status;
+    }
     let known = observed.looked && observed.identity.is_ok();
     let time = Time(now);
     let pending = if observed.looked { pending(observed, applied, &time) } else { before.pending_changes.clone() };
@@ -65,6 +69,17 @@ pub(super) fn facts(
         plan: Vec::new(),
         last_handled_reconcile_at: subject.reconcile_requested.map(str::to_owned),
     }
+}
+
+/// All that our predecessor knew: which records are ours, since when a stage or a wait lasts, what was set for the spec.
+fn inherited(subject: &Subject<'_>, found: &Identity) -> Option<SesDomainStatus> {
+    let predecessor = subject.predecessor(&found.tags)?;
+    Some(SesDomainStatus {
+        observed_generation: subject.status.observed_generation,
+        conditions: Vec::new(),
+        last_handled_reconcile_at: subject.status.last_handled_reconcile_at.clone(),
+        ..predecessor.status.clone()
+    })
 }
 
 fn pending(observed: &Observed, applied: &Applied, now: &Time) -> Vec<PendingChange> {
@@ -106,6 +121,9 @@ fn records(subject: &Subject<'_>, plan: &Plan, applied: &Applied, now: &Time) ->
                 Some(finding) if finding.verdict == Verdict::Right => entry.value.clone_from(&finding.wanted.value),
                 Some(_) | None => {}
             }
+            if !entry.ours {
+                entry.origin = RecordOrigin::Created;
+            }
             // A repair counts once it was made.
             if let Some(before) = subject.status.records.iter().find(|before| ledger::same_place(before, &entry))
                 && !written(&entry)
@@ -142,7 +160,10 @@ fn identity(
     let ownership = found.map(|found| subject.owner.judge(&found.tags));
     let adopted = match ownership {
         Some(Ownership::Ours { adopted }) => adopted,
-        Some(Ownership::Unclaimed | Ownership::Others(_)) => return None,
+        // What was handed over is known until its heir knows it.
+        Some(Ownership::Unclaimed | Ownership::Released(_) | Ownership::Others(_)) => {
+            return before.filter(|_| subject.deleting);
+        }
         None if created => false,
         // It is gone: whether it was ours decides whether it is made again.
         None => return before.filter(|_| !subject.deleting),

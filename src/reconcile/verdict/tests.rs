@@ -1,6 +1,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::*;
+use crate::api::status::RecordOrigin;
 use crate::dns::ZoneId;
 use crate::reconcile::ledger;
 
@@ -24,7 +25,8 @@ fn set(at: &str, record_type: &str, values: &[&str]) -> RecordSet {
 }
 
 fn ours(wanted: &WantedRecord, value: &str) -> RecordStatus {
-    let entry = ledger::claim(wanted, &ZoneId("Z1".into()), true, &Time(jiff::Timestamp::UNIX_EPOCH));
+    let entry =
+        ledger::claim(wanted, &ZoneId("Z1".into()), Some(RecordOrigin::Created), &Time(jiff::Timestamp::UNIX_EPOCH));
     RecordStatus { value: value.into(), published: true, ..entry }
 }
 
@@ -109,7 +111,7 @@ fn a_shared_text_set_keeps_every_foreign_value_and_its_ttl() {
         ..shared.clone()
     };
     assert_eq!(added, [RecordChange::Delete(shared.clone()), RecordChange::Create(with_ours.clone())]);
-    let removed = removal(&wanted.name, &wanted.record_type, &wanted.value, std::slice::from_ref(&with_ours));
+    let removed = removal(&wanted, RecordOrigin::Created, std::slice::from_ref(&with_ours));
     assert_eq!(removed, [RecordChange::Delete(with_ours), RecordChange::Create(shared)]);
 }
 
@@ -117,10 +119,10 @@ fn a_shared_text_set_keeps_every_foreign_value_and_its_ttl() {
 fn what_no_longer_matches_is_not_removed() {
     let found = set("mail.example.com", "MX", &["10 mx.other.example"]);
     let wanted = wanted(RecordPurpose::MailFromMx);
-    assert_eq!(removal(&wanted.name, &wanted.record_type, &wanted.value, &[found]), []);
+    assert_eq!(removal(&wanted, RecordOrigin::Created, &[found]), []);
     let same = set("mail.example.com", "MX", &["10 feedback-smtp.eu-west-1.amazonses.com."]);
     assert_eq!(
-        removal(&wanted.name, &wanted.record_type, &wanted.value, std::slice::from_ref(&same)),
+        removal(&wanted, RecordOrigin::Created, std::slice::from_ref(&same)),
         [RecordChange::Delete(same.clone())]
     );
 }
@@ -133,4 +135,19 @@ fn a_changed_ttl_is_written_and_a_strangers_ttl_left() {
     let entry = RecordStatus { ttl: 300, ..ours(&wanted, &wanted.value) };
     assert_eq!(judge(&wanted, &found, &zone, Some(&entry)), Verdict::Outdated);
     assert_eq!(judge(&wanted, &found, &zone, None), Verdict::Right);
+}
+
+#[test]
+fn of_a_merged_policy_only_our_term_goes_and_an_adopted_record_stays() {
+    let wanted = wanted(RecordPurpose::MailFromSpf);
+    let values = |spf: &str| vec!["\"theirs\"".to_owned(), format!("\"{spf}\"")];
+    let mut found = set("mail.example.com", "TXT", &[]);
+    found.values = values("v=spf1 a:x.example include:amazonses.com -all");
+    found.ttl = Some(7);
+    let around = [found.clone()];
+    let left = RecordSet { values: values("v=spf1 a:x.example -all"), ..found.clone() };
+    let expected = [RecordChange::Delete(found), RecordChange::Create(left.clone())];
+    assert_eq!(removal(&wanted, RecordOrigin::Merged, &around), expected);
+    assert_eq!(removal(&wanted, RecordOrigin::Merged, &[left]), [], "once is enough");
+    assert_eq!(removal(&wanted, RecordOrigin::Adopted, &around), []);
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ses_operator::api::spec::MxFailureBehavior;
 use ses_operator::dmarc::record::Record;
-use ses_operator::dns::{RecordChange, RecordType, ZoneId, text};
+use ses_operator::dns::{RecordChange, RecordType, ZoneId, spf, text};
 use ses_operator::domain_name::DomainName;
 use ses_operator::ses::{IdentityChange, VerificationStatus};
 
@@ -60,7 +60,11 @@ impl Guard {
             let RecordChange::Create(new) = change else { continue };
             let place = (id.to_string(), new.name.to_string(), new.record_type.to_string());
             if !self.claims.values().any(|claims| claims.contains(&place)) {
-                let kept_foreign = changes.iter().any(|change| matches!(change, RecordChange::Delete(old) if old.is_at(&new.name, &new.record_type) && new.values.iter().all(|value| old.values.contains(value))));
+                // What stays of a set that our value, or our term, is taken out of.
+                let stays = |value: &String, old: &String| {
+                    value == old || text::unquote(value) == spf::without(&text::unquote(old), "amazonses.com")
+                };
+                let kept_foreign = changes.iter().any(|change| matches!(change, RecordChange::Delete(old) if old.is_at(&new.name, &new.record_type) && new.values.iter().all(|value| old.values.iter().any(|old| stays(value, old)))));
                 if !kept_foreign {
                     self.tell(format!("{} {} was created and no status claims it", new.name, new.record_type));
                 }

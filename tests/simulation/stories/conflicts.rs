@@ -139,3 +139,59 @@ fn an_obstacle_that_comes_later_is_told_without_a_rush_of_looks() {
         simulation.operator.reconciles - looks
     );
 }
+
+#[test]
+fn addresses_at_the_mail_from_name_are_a_warning_and_stop_nothing() {
+    let mut simulation = Simulation::new();
+    simulation.protect("mail.example.com", "A", &["192.0.2.1"]);
+    simulation.apply(NAME, manifest(json!({})));
+    simulation.until_ready();
+    let published = simulation.condition("RecordsPublished");
+    assert!(published.contains("holds A 192.0.2.1 besides, and AWS wants"), "{published}");
+    simulation.pass(hours(2));
+    assert_eq!(simulation.events("MailFromShared").len(), 1, "it is told once");
+    simulation.rests();
+    simulation.tamper("mail.example.com", "A", &[]);
+    simulation.state().guard.protected.clear();
+    simulation.request("look");
+    simulation.pass(minutes(1));
+    assert!(!simulation.condition("RecordsPublished").contains("AWS wants"));
+}
+
+#[test]
+fn a_mail_from_name_of_an_older_sesdomain_is_a_conflict_and_the_older_one_goes_on() {
+    let mut simulation = Simulation::new();
+    simulation.apply("older", manifest(json!({"domain": "mail.example.com", "mailFromSubdomain": "bounce"})));
+    simulation.pass(hours(1));
+    let records = simulation.state().zones.zone(crate::simulation::ZONE).sets.len();
+    simulation.apply(NAME, manifest(json!({"dmarcPolicy": null})));
+    simulation.pass(hours(1));
+    let stalled = simulation.condition("Stalled");
+    assert!(
+        stalled.contains("the MAIL FROM domain mail.example.com is the domain of the SesDomain mail/older")
+            && stalled.contains("set another spec.mailFromSubdomain"),
+        "{stalled}"
+    );
+    let now = simulation.state().zones.zone(crate::simulation::ZONE).sets.len();
+    assert_eq!(now, records + 3, "the DKIM records alone");
+    assert!(simulation.condition_of("older", "Ready").starts_with("True"), "{}", simulation.describe());
+    simulation.change(json!({"dmarcPolicy": null, "mailFromSubdomain": "other"}));
+    simulation.until_ready();
+    simulation.no_harm();
+}
+
+#[test]
+fn a_younger_sesdomain_at_the_mail_from_name_is_a_warning() {
+    let mut simulation = Simulation::settled(json!({}));
+    simulation.apply(
+        "younger",
+        manifest(json!({"domain": "mail.example.com", "mailFromSubdomain": null, "mxFailureBehavior": null})),
+    );
+    simulation.pass(hours(2));
+    simulation.request("look");
+    simulation.pass(minutes(1));
+    assert!(simulation.is("Ready", "True"), "{}", simulation.describe());
+    assert!(simulation.condition("RecordsPublished").contains("is the domain of the SesDomain mail/younger as well"));
+    assert!(simulation.condition_of("younger", "Ready").starts_with("True"), "{}", simulation.describe());
+    simulation.no_harm();
+}

@@ -139,19 +139,88 @@ fn records_that_no_longer_hold_what_we_wrote_stay() {
     simulation.no_harm();
 }
 
+/// The record sets, with their values and TTL.
+fn zone(simulation: &Simulation) -> Vec<String> {
+    let mut state = simulation.state();
+    let sets = state.zones.zone(ZONE).sets.values();
+    sets.map(|set| format!("{} {} {:?} {:?}", set.name, set.record_type, set.ttl, set.values)).collect()
+}
+
+fn tag(simulation: &Simulation, key: &str) -> Option<String> {
+    simulation.identity()?.tags.get(key).cloned()
+}
+
 #[test]
-fn retain_leaves_everything() {
+fn retain_leaves_everything_and_says_so_in_a_tag() {
     let mut simulation = Simulation::settled(json!({"deletionPolicy": "Retain"}));
-    let aws = simulation.writes().0;
+    let (records, aws) = (zone(&simulation), simulation.writes().0);
     simulation.delete(NAME);
     simulation.pass(minutes(5));
     assert!(simulation.is_gone(NAME));
-    assert_eq!(simulation.writes().0, aws);
-    assert!(simulation.identity().is_some());
-    // Made anew from Git, it is the same owner.
-    simulation.apply(NAME, manifest(json!({"deletionPolicy": "Retain"})));
+    assert_eq!(simulation.writes().0, aws + 1, "one tag");
+    assert_eq!(tag(&simulation, "ses-operator.dev/released").as_deref(), Some("true"));
+    assert_eq!(simulation.events("IdentityReleased").len(), 1);
+    // Made anew from Git, it is the same owner, who has not to adopt what is its own.
+    simulation.apply(NAME, manifest(json!({})));
     simulation.pass(hours(1));
     assert!(simulation.is("Ready", "True"), "{}", simulation.describe());
+    assert_eq!(simulation.writes().0, aws + 2, "the tag is taken off");
+    assert_eq!(tag(&simulation, "ses-operator.dev/released"), None);
+    assert_eq!(zone(&simulation), records);
+    simulation.delete(NAME);
+    simulation.pass(minutes(5));
+    assert_eq!(left(&simulation), [""; 0]);
+    simulation.no_harm();
+}
+
+#[test]
+fn what_was_retained_moves_to_another_cluster_that_adopts_it() {
+    let mut simulation = Simulation::settled(json!({"deletionPolicy": "Retain"}));
+    let records = zone(&simulation);
+    simulation.delete(NAME);
+    simulation.pass(minutes(5));
+    simulation.operator.settings.cluster_id = "cluster-2".to_owned();
+    simulation.operator.restart();
+    simulation.apply("moved", manifest(json!({})));
+    simulation.pass(minutes(5));
+    let stalled = simulation.condition_of("moved", "Stalled");
+    assert!(
+        stalled.contains("left behind by the SesDomain mail/example-com of the cluster cluster-1")
+            && stalled.contains("set spec.adoptionPolicy to Adopt"),
+        "{stalled}"
+    );
+    simulation.apply("moved", manifest(json!({"adoptionPolicy": "Adopt"})));
+    simulation.pass(hours(1));
+    assert!(simulation.condition_of("moved", "Ready").starts_with("True"), "{}", simulation.describe());
+    assert_eq!(zone(&simulation), records);
+    assert_eq!(tag(&simulation, "ses-operator.dev/cluster").as_deref(), Some("cluster-2"));
+    assert_eq!(tag(&simulation, "ses-operator.dev/released"), None);
+    // What is adopted is kept.
+    simulation.delete("moved");
+    simulation.pass(minutes(5));
+    assert!(simulation.is_gone("moved"));
+    assert_eq!(zone(&simulation), records, "{}", simulation.describe());
+    assert!(simulation.identity().is_some_and(|identity| identity.mail_from.is_some()));
+    simulation.no_harm();
+}
+
+#[test]
+fn retain_waits_until_it_has_said_so_and_suspended_it_goes_without() {
+    let mut simulation = Simulation::settled(json!({"deletionPolicy": "Retain"}));
+    simulation.strike("ses:TagResource", 3, Strike::Refuse(ErrorKind::Unavailable));
+    simulation.delete(NAME);
+    simulation.pass(minutes(5));
+    assert!(simulation.is_gone(NAME));
+    assert_eq!(tag(&simulation, "ses-operator.dev/released").as_deref(), Some("true"));
+    let mut simulation = Simulation::settled(json!({}));
+    let aws = simulation.writes().0;
+    simulation.change(json!({"suspend": true}));
+    simulation.delete(NAME);
+    simulation.pass(minutes(5));
+    assert!(!simulation.is_gone(NAME));
+    simulation.change(json!({"suspend": true, "deletionPolicy": "Retain"}));
+    simulation.pass(minutes(5));
+    assert!(simulation.is_gone(NAME), "Retain is honoured while deleting: {}", simulation.describe());
     assert_eq!(simulation.writes().0, aws);
 }
 

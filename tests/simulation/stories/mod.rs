@@ -1,5 +1,6 @@
 //! What must happen, each named for its case.
 
+mod adoption;
 mod at_once;
 mod attributes;
 mod becoming_ready;
@@ -7,7 +8,9 @@ mod conflicts;
 mod deletion;
 mod dmarc;
 mod drift;
+mod handover;
 mod mail_from;
+mod merging;
 mod ownership;
 mod plan;
 mod restarts;

@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 use ses_operator::api::spec::MxFailureBehavior;
-use ses_operator::api::status::{RecordPurpose, RecordStatus};
+use ses_operator::api::status::{RecordOrigin, RecordPurpose, RecordStatus};
 use ses_operator::cloud::Region;
 use ses_operator::domain_name::DomainName;
 
@@ -38,7 +38,8 @@ fn an_identity_of_another_cluster_is_left_alone_even_where_adoption_is_allowed()
     ]);
     simulation.apply(NAME, manifest(json!({"adoptionPolicy": "Adopt"})));
     simulation.pass(hours(1));
-    assert!(simulation.condition("Stalled").contains("of the cluster cluster-2"), "{}", simulation.describe());
+    let stalled = simulation.condition("Stalled");
+    assert!(stalled.contains("of the cluster cluster-2") && stalled.contains("--cluster-id=cluster-2"), "{stalled}");
     assert_eq!(simulation.writes().0, 0);
 }
 
@@ -118,6 +119,7 @@ fn a_forged_status_reaches_no_record_of_others() {
         ttl: 300,
         hosted_zone_id: "Z1".to_owned(),
         ours: true,
+        origin: RecordOrigin::Created,
         published: true,
         since: Time(simulation.now()),
         put_back: vec![],
@@ -249,4 +251,31 @@ fn a_policy_of_others_is_not_claimed_while_ours_waits_for_verification() {
     simulation.pass(minutes(10));
     assert!(simulation.is_gone(NAME));
     simulation.no_harm();
+}
+
+#[test]
+fn whoever_reads_another_claim_after_its_own_yields() {
+    let mut simulation = Simulation::new();
+    simulation.foreign_identity(&[]);
+    simulation.apply(NAME, manifest(json!({"adoptionPolicy": "Adopt"})));
+    let tagged = |simulation: &Simulation| simulation.calls("ses:TagResource") == 1;
+    // The answer is lost, and before the next look another cluster has put its name over ours.
+    simulation.strike("ses:TagResource", 1, crate::cloud::faults::Strike::LoseAnswer);
+    assert!(simulation.until(minutes(1), tagged));
+    let tags = &mut simulation.state().identities.held("example.com").identity.tags.clone();
+    tags.insert("ses-operator.dev/cluster".to_owned(), "cluster-2".to_owned());
+    simulation.state().identities.held("example.com").identity.tags.clone_from(tags);
+    let writes = simulation.writes().0;
+    simulation.pass(hours(1));
+    assert!(simulation.condition("Stalled").contains("of the cluster cluster-2"), "{}", simulation.describe());
+    assert_eq!(simulation.writes().0, writes);
+}
+
+#[test]
+fn a_claim_is_read_back_before_anything_is_done_with_it() {
+    let mut simulation = Simulation::new();
+    simulation.foreign_identity(&[]);
+    simulation.apply(NAME, manifest(json!({"adoptionPolicy": "Adopt"})));
+    simulation.until(minutes(1), |simulation| simulation.calls("route53:ChangeResourceRecordSets") == 1);
+    assert_eq!(simulation.calls("ses:GetEmailIdentity"), 2, "once before the claim, once after it");
 }

@@ -5,6 +5,7 @@ use crate::api::status::RecordPurpose;
 use crate::api::{ConditionType, Reason};
 use crate::cloud::{CloudError, ErrorKind};
 use crate::dns::RecordChange;
+use crate::reconcile::ledger;
 use crate::reconcile::plan::{Change, Finding};
 use crate::reconcile::report::words::{all_messages, seconds};
 use crate::reconcile::verdict::Verdict;
@@ -38,6 +39,7 @@ impl View<'_> {
                     .unwrap_or_default(),
                 (None, false) => String::new(),
             };
+            let next = next + self.unless_it_is_adopted(finding);
             Said::yes(about, Reason::Published, format!("{record} is served: stage {stage}{next}"))
         } else if self.is_on_its_way(finding) {
             Said::no(
@@ -48,6 +50,18 @@ impl View<'_> {
         } else {
             Said::no(about, Reason::RecordsMissing, format!("{record} is not in the zone yet"))
         })
+    }
+
+    /// Somebody else's record is as good as ours until another stage follows: that is said before it stands in the way.
+    fn unless_it_is_adopted(&self, finding: &Finding) -> &'static str {
+        let entry = self.plan.ledger.iter().find(|entry| ledger::is_for(entry, &finding.wanted, &finding.zone));
+        let is_used = entry.is_some_and(|entry| !entry.ours);
+        let follows = self.status.dmarc.as_ref().is_some_and(|dmarc| dmarc.until.is_some());
+        if is_used && follows {
+            "; the record is not this resource's, and the next stage needs another one: set spec.adoptionPolicy to Adopt before then to have it changed, or remove it"
+        } else {
+            ""
+        }
     }
 
     pub(super) fn records(&self) -> Said {
@@ -85,7 +99,8 @@ impl View<'_> {
             );
         }
         if findings.iter().all(|finding| self.is_served(finding)) {
-            return Said::yes(about, Reason::Published, format!("all {} records are served", findings.len()));
+            let warnings: String = self.plan.warnings.iter().map(|warning| format!("; {warning}")).collect();
+            return Said::yes(about, Reason::Published, format!("all {} records are served{warnings}", findings.len()));
         }
         let since = self.status.pending_changes.iter().map(|change| change.since.0).max();
         let since = since.map(|since| format!(" at {}", seconds(since))).unwrap_or_default();
