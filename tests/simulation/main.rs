@@ -4,13 +4,18 @@
 //! |---|---|
 //! | [`cloud`] | the in-memory services: records, identities, delays, faults, and what must never happen |
 //! | [`executor`] | many reconciles at once, in one thread and in the same order each time |
-//! | [`operator`] | the scheduler around the reconcile code, and the API server's side of it |
+//! | [`api_server`] | resources and their versions, what a watch shows of them, and the operator's connection |
+//! | [`operator`] | the scheduler around the reconcile code |
+//! | [`truth`] | what holds for every status that is written |
 //! | [`simulation`] | both together, with the words that stories are told in |
 //! | [`stories`] | what must happen, each named for its case |
+//! | [`boundaries`] | every call that there is, and whatever can befall it: the same end |
 //! | [`convergence`] | seeded: whatever goes wrong on the way, the same end |
 //!
 //! `SEED=x cargo test --features simulated-time --test simulation convergence` replays one seed, `SEEDS=n` tries so many.
 
+mod api_server;
+mod boundaries;
 mod cloud;
 mod convergence;
 mod executor;
@@ -18,3 +23,5 @@ mod operator;
 mod random;
 mod simulation;
 mod stories;
+mod truth;
+mod workers;

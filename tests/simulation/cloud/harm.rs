@@ -15,7 +15,7 @@ use super::ses::Held;
 type Foreign = (ZoneId, DomainName, RecordType, String);
 
 /// Watches what the operator does.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Guard {
     /// What was done that must not be.
     pub harm: Vec<String>,

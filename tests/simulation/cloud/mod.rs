@@ -45,7 +45,7 @@ struct Process {
 }
 
 /// Everything that the services hold.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct State {
     pub hand: Hand,
     pub random: Random,
@@ -58,6 +58,10 @@ pub struct State {
     pub calls: BTreeMap<&'static str, usize>,
     /// How many calls changed something.
     pub mutations: usize,
+    /// How many statuses were written.
+    pub statuses: usize,
+    /// Whether what a status says is compared with what is so: not where a story changes things behind the operator's back.
+    pub watches_words: bool,
 }
 
 /// One error of this kind.
@@ -77,7 +81,15 @@ impl Cloud {
             guard: Guard::default(),
             calls: BTreeMap::new(),
             mutations: 0,
+            statuses: 0,
+            watches_words: false,
         };
+        Self { shared: Arc::new(Mutex::new(state)), process: Arc::default() }
+    }
+
+    /// A cloud like this one, which goes its own way from now on.
+    pub fn fork(&self, hand: Hand) -> Self {
+        let state = State { hand, ..self.state().clone() };
         Self { shared: Arc::new(Mutex::new(state)), process: Arc::default() }
     }
 
