@@ -136,7 +136,8 @@ fn keep_one(ground: Ground<'_>, wanted: &WantedRecord, plan: &mut Plan, batches:
             claimed.ours = true;
         }
         Verdict::Foreign(found) => {
-            plan.problems.push(conflict(wanted, &format!("holds \"{found}\", which is not this resource's"), true))
+            claimed.ours = false;
+            plan.problems.push(conflict(wanted, &format!("holds \"{found}\", which is not this resource's"), true));
         }
         Verdict::Obstructed(what) => plan.problems.push(conflict(wanted, &format!("can't be written: {what}"), false)),
     }
