@@ -49,7 +49,15 @@ pub(super) fn keep(ground: Ground<'_>, plan: &mut Plan) {
         let replaced = is_replaced(subject, identity, plan, &entry) && !may_still_be_asked(ground, &wanted, &entry);
         retire(observed, entry, replaced, plan, &mut batches);
     }
-    claims::tag(subject, identity, &plan.ledger)
+    // A record that turned out to be somebody else's is claimed no more.
+    let is_ours = |finding: &Finding| {
+        plan.ledger.iter().any(|entry| entry.ours && ledger::is_for(entry, &finding.wanted, &finding.zone))
+    };
+    let strangers =
+        plan.findings.iter().filter(|finding| matches!(finding.verdict, Verdict::Foreign(_)) && !is_ours(finding));
+    let strangers = strangers.map(|finding| ledger::claim(&finding.wanted, &finding.zone, false, &Time(ground.now)));
+    let claimed: Vec<RecordStatus> = plan.ledger.iter().cloned().chain(strangers).collect();
+    claims::tag(subject, identity, &claimed)
         .into_iter()
         .for_each(|change| plan.changes.push(Change::ChangeIdentity { change, puts_back: false }));
     plan.changes.extend(batches.into_changes());
