@@ -14,6 +14,7 @@ use ses_operator::reconcile::Journal;
 use ses_operator::reconcile::report::Event;
 
 use crate::cloud::{Cloud, State, error};
+use crate::mutants::Mutant;
 use crate::truth;
 
 /// As many versions of a resource are remembered for a watch that lags.
@@ -207,11 +208,23 @@ pub struct Connection {
     cloud: Cloud,
     /// The answers to our own writes, by UID: a watch may lag behind them.
     latest: Arc<Mutex<HashMap<String, Arc<SesDomain>>>>,
+    mutant: Mutant,
+    /// What a broken operator has not written yet.
+    late: Arc<Mutex<Vec<(SesDomain, SesDomainStatus)>>>,
 }
 
 impl Connection {
-    pub fn new(api: Api, cloud: Cloud) -> Self {
-        Self { api, cloud, latest: Arc::default() }
+    pub fn new(api: Api, cloud: Cloud, mutant: Mutant) -> Self {
+        Self { api, cloud, latest: Arc::default(), mutant, late: Arc::default() }
+    }
+
+    /// Writes what a broken operator should have written before.
+    pub async fn write_late(&self) -> Result<(), CloudError> {
+        let late = std::mem::take(&mut *self.late.lock().expect("no panic while it is held"));
+        for (resource, status) in late {
+            self.put(&resource, &status).await?;
+        }
+        Ok(())
     }
 
     /// The latest version that is known.
@@ -252,19 +265,8 @@ impl Connection {
         Ok(())
     }
 
-    fn remember(&self, answer: &Arc<SesDomain>) {
-        self.known().insert(uid(answer), Arc::clone(answer));
-    }
-
-    fn known(&self) -> MutexGuard<'_, HashMap<String, Arc<SesDomain>>> {
-        self.latest.lock().expect("no panic while it is held")
-    }
-}
-
-impl Journal for Connection {
-    type Error = CloudError;
-
-    async fn save(&self, resource: &SesDomain, status: &SesDomainStatus) -> Result<(), CloudError> {
+    /// Writes a status as the operator's own journal does.
+    async fn put(&self, resource: &SesDomain, status: &SesDomainStatus) -> Result<(), CloudError> {
         let known = self.known().get(&uid(resource)).filter(|ours| version(ours) > version(resource)).cloned();
         let base = known.as_deref().unwrap_or(resource);
         match self.patch(resource, base.metadata.resource_version.as_deref(), status).await {
@@ -279,6 +281,26 @@ impl Journal for Connection {
             }
             outcome => outcome,
         }
+    }
+
+    fn remember(&self, answer: &Arc<SesDomain>) {
+        self.known().insert(uid(answer), Arc::clone(answer));
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Arc<SesDomain>>> {
+        self.latest.lock().expect("no panic while it is held")
+    }
+}
+
+impl Journal for Connection {
+    type Error = CloudError;
+
+    async fn save(&self, resource: &SesDomain, status: &SesDomainStatus) -> Result<(), CloudError> {
+        if self.mutant == Mutant::NoWriteAhead {
+            self.late.lock().expect("no panic while it is held").push((resource.clone(), status.clone()));
+            return Ok(());
+        }
+        self.put(resource, status).await
     }
 
     async fn tell(&self, resource: &SesDomain, event: &Event) {

@@ -8,9 +8,11 @@ use std::time::Instant;
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use ses_operator::api::spec::SesDomainSpec;
+use ses_operator::api::spec::{AdoptionPolicy, OnConflict, SesDomainSpec};
 
+use crate::cloud::Intruder;
 use crate::cloud::faults::Strike;
+use crate::mutants::Mutant;
 use crate::random::Random;
 use crate::simulation::{NAME, Simulation, ZONE, hours, manifest, minutes};
 use crate::workers::on_all_threads;
@@ -28,7 +30,7 @@ fn whatever_goes_wrong_the_end_is_the_same() {
         None => (1..=number("SEEDS").unwrap_or(SEEDS)).collect(),
     };
     let began = Instant::now();
-    let played = on_all_threads(&seeds, |seed| play(*seed));
+    let played = on_all_threads(&seeds, |seed| play(*seed, Mutant::None));
     let (count, took) = (played.iter().flatten().sum::<usize>(), began.elapsed().as_secs_f64());
     #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
     let rate = count as f64 / took;
@@ -41,14 +43,14 @@ fn whatever_goes_wrong_the_end_is_the_same() {
     assert!(failed.is_empty(), "{} of {} seeds failed: {failed:?}", failed.len(), seeds.len());
 }
 
-/// Plays a seed and answers with the number of reconciles.
-fn play(seed: u64) -> usize {
+/// Plays a seed and answers with the number of reconciles; panics where the operator does harm or the ends differ.
+pub fn play(seed: u64, mutant: Mutant) -> usize {
     let mut draw = Random::seeded(seed);
     let story = Story::draw(&mut draw);
-    let mut peace = story.start(seed);
-    let mut war = story.start(seed);
+    let mut peace = story.start(seed, mutant);
+    let mut war = story.start(seed, mutant);
     peace.pass(AN_ACT);
-    wage(&mut war, seed, true);
+    wage(&mut war, seed, story.intruder.is_none());
     story.compare(seed, "set up", &mut peace, &mut war);
     story.turn(&mut peace);
     story.turn(&mut war);
@@ -62,7 +64,7 @@ fn play(seed: u64) -> usize {
 ///
 /// The status may be lost while nothing has been let go: what is obsolete is known from the status alone. Not where a
 /// request lands late as well: a stage's record that an operator sent before it died and its status was lost is a
-/// stranger's edit to the next one.
+/// stranger's edit to the next one. Nor where somebody else writes a record just before us, which the tags claim for us.
 fn wage(simulation: &mut Simulation, seed: u64, loses_status: bool) {
     let mut draw = Random::seeded(!seed);
     let began = simulation.now();
@@ -98,6 +100,8 @@ struct Story {
     records: Vec<(&'static str, &'static str, &'static str, Vec<&'static str>)>,
     identity: bool,
     put_restarts: bool,
+    /// Somebody who writes just before us: name, type, value.
+    intruder: Option<(&'static str, &'static str, &'static str)>,
 }
 
 impl Story {
@@ -140,11 +144,21 @@ impl Story {
             // What the API server would refuse is not asked for.
             SesDomainSpec { adoption_policy: spec.adoption_policy, ..later }
         });
-        Self { spec, later, zones, records, identity: draw.once_in(6), put_restarts: !draw.once_in(3) }
+        let (identity, put_restarts) = (draw.once_in(6), !draw.once_in(3));
+        let intruders = [
+            ("_dmarc.example.com", "TXT", "\"v=DMARC1; p=none; rua=mailto:they@example.com\""),
+            ("mail.example.com", "MX", "10 mx.elsewhere.example"),
+            ("mail.example.com", "TXT", "\"v=spf1 include:elsewhere.example ~all\""),
+            ("bounce.example.com", "MX", "10 mx.elsewhere.example"),
+        ];
+        let intruder = draw.once_in(4).then(|| *draw.one_of(&intruders));
+        Self { spec, later, zones, records, identity, put_restarts, intruder }
     }
 
-    fn start(&self, seed: u64) -> Simulation {
+    fn start(&self, seed: u64, mutant: Mutant) -> Simulation {
         let mut simulation = Simulation::empty(seed);
+        simulation.operator.mutant = mutant;
+        simulation.operator.restart();
         for (id, name) in &self.zones {
             simulation.state().zones.add(id, name);
         }
@@ -156,7 +170,7 @@ impl Story {
         simulation.state().guard.may_weaken_dmarc = self.may_weaken();
         for (zone, name, record_type, values) in &self.records {
             simulation.tamper_in(zone, name, record_type, values);
-            let overwritten = self.specs().any(|spec| format!("{:?}", spec.on_conflict()) == "Overwrite");
+            let overwritten = self.overwrites();
             for value in values {
                 let is_policy = value.contains("v=") || *record_type == "MX";
                 if !(overwritten && is_policy) {
@@ -164,6 +178,12 @@ impl Story {
                 }
             }
         }
+        if let Some((name, record_type, value)) = self.intruder {
+            let zone = self.zone_of(name);
+            let protected = !self.overwrites();
+            simulation.state().intruder = Some(Intruder { zone, name, record_type, value, protected });
+        }
+        simulation.state().guard.leaves_foreign_identities = self.identity && !self.adopts();
         if self.identity {
             simulation.foreign_identity(&[("theirs", "1")]);
         }
@@ -173,6 +193,20 @@ impl Story {
 
     fn specs(&self) -> impl Iterator<Item = &SesDomainSpec> {
         std::iter::once(&self.spec).chain(&self.later)
+    }
+
+    fn overwrites(&self) -> bool {
+        self.specs().any(|spec| spec.on_conflict() == OnConflict::Overwrite)
+    }
+
+    fn adopts(&self) -> bool {
+        self.specs().any(|spec| spec.adoption_policy == AdoptionPolicy::Adopt)
+    }
+
+    /// The zone that the world asks for a name.
+    fn zone_of(&self, name: &str) -> &'static str {
+        let own = self.zones.iter().find(|(_, zone)| *zone == "mail.example.com" && name.ends_with(zone));
+        own.map_or(ZONE, |(id, _)| id)
     }
 
     /// Whether a person asks for a weaker policy: by pinning a stage, or by other subdomain policies.

@@ -10,6 +10,7 @@
 //! | [`simulation`] | both together, with the words that stories are told in |
 //! | [`stories`] | what must happen, each named for its case |
 //! | [`boundaries`] | every call that there is, and whatever can befall it: the same end |
+//! | [`mutants`] | operators broken on purpose, each of which must be caught |
 //! | [`convergence`] | seeded: whatever goes wrong on the way, the same end |
 //!
 //! `SEED=x cargo test --features simulated-time --test simulation convergence` replays one seed, `SEEDS=n` tries so many.
@@ -19,6 +20,7 @@ mod boundaries;
 mod cloud;
 mod convergence;
 mod executor;
+mod mutants;
 mod operator;
 mod random;
 mod simulation;

@@ -23,6 +23,7 @@ use crate::cloud::Cloud;
 use crate::cloud::route53::Route53;
 use crate::cloud::ses::Ses;
 use crate::executor::{Executor, Task, Turn};
+use crate::mutants::{BrokenRoute53, BrokenSes, Mutant};
 
 /// What a reconcile came to, or that a task of the background is over.
 enum End {
@@ -36,7 +37,7 @@ struct Run {
     cloud: Cloud,
     began: Timestamp,
     connection: Connection,
-    reconciler: Arc<Reconciler<Ses, Route53>>,
+    reconciler: Arc<Reconciler<BrokenSes, BrokenRoute53>>,
     tasks: Executor<End>,
     in_flight: BTreeSet<String>,
     woken: Woken,
@@ -63,12 +64,12 @@ impl Watched for Seen {
 
 impl Run {
     /// Starts the operator: its reconciler, and what runs beside the reconciles.
-    fn start(cloud: &Cloud, api: &Api, hand: &Hand, settings: &Settings) -> Self {
+    fn start(cloud: &Cloud, api: &Api, hand: &Hand, settings: &Settings, mutant: Mutant) -> Self {
         let cloud = cloud.for_new_process();
         let clock = Clock::moved_by(hand.clone());
         let reconciler = Arc::new(Reconciler {
-            identities: Identities::new(Ses(cloud.clone()), clock.clone()),
-            dns: Dns::new(Route53(cloud.clone()), clock.clone()),
+            identities: Identities::new(BrokenSes(Ses(cloud.clone()), mutant), clock.clone()),
+            dns: Dns::new(BrokenRoute53(Route53(cloud.clone()), mutant), clock.clone()),
             clock,
             settings: settings.clone(),
         });
@@ -83,7 +84,7 @@ impl Run {
                 End::Background
             }));
         }
-        let connection = Connection::new(api.clone(), cloud.clone());
+        let connection = Connection::new(api.clone(), cloud.clone(), mutant);
         Self { cloud, began: hand.now(), connection, reconciler, tasks, in_flight: BTreeSet::new(), woken }
     }
 }
@@ -95,6 +96,8 @@ pub struct Operator {
     api: Api,
     hand: Hand,
     pub settings: Settings,
+    /// What is broken from the next start on.
+    pub mutant: Mutant,
     run: Run,
     /// Runs that were killed while a request was under way.
     ghosts: Vec<Run>,
@@ -110,12 +113,13 @@ pub struct Operator {
 
 impl Operator {
     pub fn new(cloud: Cloud, api: Api, hand: Hand, settings: Settings) -> Self {
-        let run = Run::start(&cloud, &api, &hand, &settings);
+        let run = Run::start(&cloud, &api, &hand, &settings, Mutant::None);
         Self {
             cloud,
             api,
             hand,
             settings,
+            mutant: Mutant::None,
             run,
             ghosts: Vec::new(),
             due: BTreeMap::new(),
@@ -135,7 +139,7 @@ impl Operator {
         }
         self.due.values_mut().for_each(|due| *due = now);
         self.failures.clear();
-        let run = Run::start(&self.cloud, &self.api, &self.hand, &self.settings);
+        let run = Run::start(&self.cloud, &self.api, &self.hand, &self.settings, self.mutant);
         let killed = std::mem::replace(&mut self.run, run);
         if killed.cloud.haunts() {
             self.ghosts.push(killed);
@@ -248,7 +252,7 @@ impl Operator {
 /// What the controller does around a reconcile: the finalizer, the first words, and the holder of the domain. `None` where
 /// the resource is gone.
 async fn reconcile(
-    reconciler: &Reconciler<Ses, Route53>,
+    reconciler: &Reconciler<BrokenSes, BrokenRoute53>,
     connection: &Connection,
     seen: &Arc<SesDomain>,
     began: Timestamp,
@@ -275,7 +279,9 @@ async fn reconcile(
     }
     let others = connection.api.watched_all(began);
     let holder = holder::holder(&resource, others.iter().map(AsRef::as_ref));
-    let outcome = reconciler.reconcile(&resource, holder, connection).await?;
+    let outcome = reconciler.reconcile(&resource, holder, connection).await;
+    connection.write_late().await?;
+    let outcome = outcome?;
     if outcome.gone {
         let resource = connection.latest(&resource);
         connection.finalize(&resource, false).await?;

@@ -18,6 +18,7 @@ pub fn must_hold(state: &mut State, before: Option<&SesDomainStatus>, status: &S
     }
     state.statuses += 1;
     if let Some(lie) = lie(state, before, status) {
+        let lie = format!("{}: {lie}", state.now());
         state.guard.harm.push(lie);
     }
 }

@@ -35,6 +35,17 @@ pub struct Cloud {
     process: Arc<Process>,
 }
 
+/// Somebody who writes a record at the worst of times.
+#[derive(Clone, Debug)]
+pub struct Intruder {
+    pub zone: &'static str,
+    pub name: &'static str,
+    pub record_type: &'static str,
+    pub value: &'static str,
+    /// Whether the value must survive.
+    pub protected: bool,
+}
+
 /// A run of the operator, from its start to its death.
 #[derive(Debug, Default)]
 struct Process {
@@ -54,6 +65,8 @@ pub struct State {
     pub identities: Identities,
     pub faults: Faults,
     pub guard: Guard,
+    /// A record that somebody else writes just before our first change arrives.
+    pub intruder: Option<Intruder>,
     /// How often each operation was called, refused calls too.
     pub calls: BTreeMap<&'static str, usize>,
     /// How many calls changed something.
@@ -78,6 +91,7 @@ impl Cloud {
             zones: Zones::default(),
             identities: Identities::default(),
             faults: Faults::default(),
+            intruder: None,
             guard: Guard::default(),
             calls: BTreeMap::new(),
             mutations: 0,

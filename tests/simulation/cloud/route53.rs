@@ -197,6 +197,21 @@ impl Zone {
 }
 
 impl State {
+    fn intrude(&mut self) {
+        let Some(intruder) = self.intruder.take() else { return };
+        let now = self.now();
+        let place = (DomainName::new(intruder.name), RecordType::parse(intruder.record_type));
+        let zone = self.zones.zone(intruder.zone);
+        if zone.sets.keys().any(|(name, _)| *name == place.0) {
+            return;
+        }
+        zone.set(intruder.name, intruder.record_type, &[intruder.value], now, &mut self.random);
+        if intruder.protected {
+            let id = ZoneId(intruder.zone.to_owned());
+            self.guard.protected.insert((id, place.0, place.1, intruder.value.to_owned()));
+        }
+    }
+
     fn change_records(&mut self, id: &ZoneId, changes: &[RecordChange]) -> Result<String, CloudError> {
         const OPERATION: &str = "route53:ChangeResourceRecordSets";
         let now = self.now();
@@ -218,6 +233,15 @@ impl State {
 /// Route 53, as the operator sees it.
 #[derive(Clone, Debug)]
 pub struct Route53(pub Cloud);
+
+impl Route53 {
+    /// The set that stands where this one would.
+    pub fn stands(&self, zone: &ZoneId, at: &RecordSet) -> Option<RecordSet> {
+        let state = self.0.state();
+        let zone = state.zones.zones.iter().find(|found| &found.id == zone)?;
+        zone.sets.get(&(at.name.clone(), at.record_type.clone())).cloned()
+    }
+}
 
 impl DnsProvider for Route53 {
     async fn hosted_zones(&self) -> Result<Vec<HostedZone>, CloudError> {
@@ -268,6 +292,7 @@ impl DnsProvider for Route53 {
     }
 
     async fn change(&self, zone: &ZoneId, changes: &[RecordChange]) -> Result<String, CloudError> {
+        self.0.state().intrude();
         self.0.call("route53:ChangeResourceRecordSets", &zone.0, |state| state.change_records(zone, changes)).await
     }
 
