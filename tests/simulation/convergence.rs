@@ -4,8 +4,6 @@
 //! and once with calls that fail, answers that are lost and an operator that dies; both must come to the same end, do no
 //! harm, and then rest.
 
-use std::time::Instant;
-
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use ses_operator::api::spec::{AdoptionPolicy, OnConflict, SesDomainSpec};
@@ -14,33 +12,20 @@ use crate::cloud::Intruder;
 use crate::cloud::faults::Strike;
 use crate::mutants::Mutant;
 use crate::random::Random;
+use crate::seeds;
 use crate::simulation::{NAME, Simulation, ZONE, hours, manifest, minutes};
 use crate::workers::on_all_threads;
 
-/// A minute or so on two cores in a debug build. More are asked for with SEEDS=n, best with --profile measured.
-const SEEDS: u64 = 300;
+/// Half a minute or so on two cores in a debug build. More are asked for with `make simulate SEEDS=n`.
+const SEEDS: u64 = 150;
 /// How long each act of a story lasts: whatever went wrong in its first hour is over by then.
 const AN_ACT: SignedDuration = SignedDuration::from_mins(160);
 
 #[test]
 fn whatever_goes_wrong_the_end_is_the_same() {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
-    let seeds: Vec<u64> = match number("SEED") {
-        Some(seed) => vec![seed],
-        None => (1..=number("SEEDS").unwrap_or(SEEDS)).collect(),
-    };
-    let began = Instant::now();
+    let seeds = seeds::asked("SEED", SEEDS, 1);
     let played = on_all_threads(&seeds, |seed| play(*seed, Mutant::None));
-    let (count, took) = (played.iter().flatten().sum::<usize>(), began.elapsed().as_secs_f64());
-    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-    let rate = count as f64 / took;
-    println!("{} seeds, {count} reconciles in {took:.1} s: {rate:.0} a second", seeds.len());
-    let failed: Vec<u64> =
-        seeds.iter().zip(&played).filter(|(_, played)| played.is_none()).map(|(seed, _)| *seed).collect();
-    for seed in &failed {
-        println!("replay: SEED={seed} cargo test --features simulated-time --test simulation convergence");
-    }
-    assert!(failed.is_empty(), "{} of {} seeds failed: {failed:?}", failed.len(), seeds.len());
+    seeds::must_pass("SEED", "whatever_goes_wrong_the_end", &seeds, &played);
 }
 
 /// Plays a seed and answers with the number of reconciles; panics where the operator does harm or the ends differ.

@@ -7,7 +7,9 @@ use ses_operator::cloud::{CloudError, Region};
 use ses_operator::dns::{DnsProvider, HostedZone, RecordChange, RecordSet, Subtree, ZoneId};
 use ses_operator::domain_name::DomainName;
 use ses_operator::ses::ownership::Owner;
-use ses_operator::ses::{Identity, IdentityChange, IdentityKey, IdentityService, ListedIdentity, NewIdentity, VerificationStatus};
+use ses_operator::ses::{
+    Identity, IdentityChange, IdentityKey, IdentityService, ListedIdentity, NewIdentity, VerificationStatus,
+};
 
 use crate::cloud::route53::Route53;
 use crate::cloud::ses::Ses;

@@ -435,17 +435,22 @@ impl Simulation {
     /// The whole end of a run, to be compared with another's: the zones and identities, and what the status says.
     pub fn end(&self) -> BTreeMap<String, String> {
         let mut end = BTreeMap::new();
-        let status = self.status();
-        for condition in &status.conditions {
-            end.insert(format!("condition {}", condition.type_), format!("{} {}", condition.status, condition.reason));
+        for resource in self.api.kept().resources() {
+            let key = key_of(resource);
+            let status = resource.status.clone().unwrap_or_default();
+            for condition in &status.conditions {
+                let about = format!("{key} condition {}", condition.type_);
+                end.insert(about, format!("{} {}", condition.status, condition.reason));
+            }
+            for entry in &status.records {
+                // Which records are ours is the promise; tokens are drawn.
+                let count =
+                    format!("{key} ledger {:?} ours={} published={}", entry.purpose, entry.ours, entry.published);
+                let sum: usize = end.get(&count).and_then(|text: &String| text.parse().ok()).unwrap_or(0);
+                end.insert(count, (sum + 1).to_string());
+            }
+            end.insert(format!("{key} stage"), status.dmarc.map(|dmarc| dmarc.stage).unwrap_or_default());
         }
-        for entry in &status.records {
-            // Which records are ours is the promise; tokens are drawn.
-            let count = format!("ledger {:?} ours={} published={}", entry.purpose, entry.ours, entry.published);
-            let sum: usize = end.get(&count).and_then(|text: &String| text.parse().ok()).unwrap_or(0);
-            end.insert(count, (sum + 1).to_string());
-        }
-        end.insert("stage".to_owned(), status.dmarc.map(|dmarc| dmarc.stage).unwrap_or_default());
         let state = self.state();
         for zone in &state.zones.zones {
             let mut aliases = 0;
