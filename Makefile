@@ -29,6 +29,10 @@ bench: rig ## Measure calls, memory and time against AWS's quotas (ONLY="ready s
 bench-check: rig ## Compare the calls of small runs with the committed figures
 	@SES_OPERATOR_BINARY=$(TARGET)/debug/ses-operator $(TARGET)/debug/bench check
 
+.PHONY: simulate
+simulate: ## Play seeds of the simulation: SEEDS of one domain (10000), a hundredth of fifty domains
+	@SEEDS=$(or $(SEEDS),10000) $(CARGO) test $(WORKSPACE) --profile measured --test simulation -- whatever_goes_wrong --nocapture --test-threads 1
+
 .PHONY: lint
 lint: needs ## fmt and clippy, warnings as errors
 	@$(CARGO) fmt --all --check

@@ -55,10 +55,19 @@ pub fn judge(wanted: &WantedRecord, around: &[RecordSet], zone: &DomainName, ent
                 let before = WantedRecord { value: entry.value.clone(), ..wanted.clone() };
                 same_value(&wanted.record_type, value, &entry.value) || means(&before, value)
             });
-            if written { Verdict::Outdated } else { Verdict::Drifted(Some(value.clone())) }
+            // A claim that was never seen to be carried out covers what it was going to write, and nothing else: somebody
+            // may have been faster.
+            let seen = entry.is_some_and(|entry| entry.published);
+            match (written, seen) {
+                (true, _) => Verdict::Outdated,
+                (false, true) => Verdict::Drifted(Some(value.clone())),
+                (false, false) => Verdict::Foreign(value.clone()),
+            }
         }
         ([value], _) => Verdict::Foreign(value.clone()),
-        (several, _) if wanted.record_type == RecordType::Mx && ours => Verdict::Drifted(Some(several.join(", "))),
+        (several, _) if wanted.record_type == RecordType::Mx && ours && entry.is_some_and(|entry| entry.published) => {
+            Verdict::Drifted(Some(several.join(", ")))
+        }
         (several, _) => Verdict::Obstructed(format!(
             "{} values stand at {} {}, where there may be one: {}",
             several.len(),

@@ -4,17 +4,30 @@
 //! |---|---|
 //! | [`cloud`] | the in-memory services: records, identities, delays, faults, and what must never happen |
 //! | [`executor`] | many reconciles at once, in one thread and in the same order each time |
-//! | [`operator`] | the scheduler around the reconcile code, and the API server's side of it |
+//! | [`api_server`] | resources and their versions, what a watch shows of them, and the operator's connection |
+//! | [`operator`] | the scheduler around the reconcile code |
+//! | [`truth`] | what holds for every status that is written |
 //! | [`simulation`] | both together, with the words that stories are told in |
 //! | [`stories`] | what must happen, each named for its case |
-//! | [`convergence`] | seeded: whatever goes wrong on the way, the same end |
+//! | [`boundaries`] | every call that there is, and whatever can befall it: the same end |
+//! | [`mutants`] | operators broken on purpose, each of which must be caught |
+//! | [`convergence`] | seeded: one domain's whole life; whatever goes wrong on the way, the same end |
+//! | [`fifty`] | seeded: the same of fifty domains at once |
 //!
-//! `SEED=x cargo test --features simulated-time --test simulation convergence` replays one seed, `SEEDS=n` tries so many.
+//! `make simulate SEEDS=n` plays n seeds of one domain and a hundredth of it of fifty; a seed that fails is printed with the
+//! command that plays it again.
 
+mod api_server;
+mod boundaries;
 mod cloud;
 mod convergence;
 mod executor;
+mod fifty;
+mod mutants;
 mod operator;
 mod random;
+mod seeds;
 mod simulation;
 mod stories;
+mod truth;
+mod workers;

@@ -1,133 +1,33 @@
-//! The scheduler around the reconcile code, and the API server's side of it: resources, their status, events.
+//! The scheduler around the reconcile code: what the controller does with a watch, alarms and finalizers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use ses_operator::api::{SesDomain, SesDomainStatus};
+use kube::ResourceExt;
+use ses_operator::api::{FINALIZER, SesDomain, SesDomainStatus};
 use ses_operator::clock::Clock;
 use ses_operator::clock::simulated::Hand;
-use ses_operator::cloud::CloudError;
+use ses_operator::cloud::{CloudError, ErrorKind};
 use ses_operator::controller::neighbors;
 use ses_operator::dns::snapshot::Dns;
 use ses_operator::quota::Class;
-use ses_operator::reconcile::report::{Event, Next};
+use ses_operator::reconcile::report::{Next, conditions};
 use ses_operator::reconcile::subject::Settings;
 use ses_operator::reconcile::{Journal, Outcome, Reconciler};
 use ses_operator::rounds::{Rounds, Watched};
 use ses_operator::ses::snapshot::Identities;
 
+use crate::api_server::{Api, Connection, key};
 use crate::cloud::Cloud;
 use crate::cloud::route53::Route53;
 use crate::cloud::ses::Ses;
 use crate::executor::{Executor, Task, Turn};
-
-/// The API server: what is asked for, what was said of it, and how often. Clones are the same server.
-#[derive(Clone, Debug, Default)]
-pub struct Api(Arc<Mutex<Kept>>);
-
-#[derive(Debug, Default)]
-pub struct Kept {
-    /// In the order in which they were made.
-    pub resources: Vec<SesDomain>,
-    pub events: Vec<(Timestamp, String, Event)>,
-    /// Every status that was written.
-    pub history: Vec<(Timestamp, String, SesDomainStatus)>,
-    pub writes: usize,
-}
-
-impl Api {
-    pub fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().expect("no story goes on after a panic")
-    }
-
-    pub fn resource(&self, name: &str) -> Option<SesDomain> {
-        self.kept().resources.iter().find(|resource| resource.metadata.name.as_deref() == Some(name)).cloned()
-    }
-
-    /// A person's edit: the generation rises when the spec changes.
-    pub fn edit(&self, name: &str, edit: impl FnOnce(&mut SesDomain)) {
-        let mut kept = self.kept();
-        let found = kept.resources.iter_mut().find(|resource| resource.metadata.name.as_deref() == Some(name));
-        let resource = found.expect("a resource of the story");
-        let spec = resource.spec.clone();
-        edit(resource);
-        if resource.spec != spec {
-            resource.metadata.generation = resource.metadata.generation.map(|generation| generation + 1);
-        }
-    }
-}
-
-/// The API server as one run of the operator reaches it.
-#[derive(Clone, Debug)]
-pub struct Connection {
-    api: Api,
-    cloud: Cloud,
-}
-
-impl Journal for Connection {
-    type Error = CloudError;
-
-    async fn save(&self, resource: &SesDomain, status: &SesDomainStatus) -> Result<(), CloudError> {
-        let name = name_of(resource);
-        self.cloud
-            .call("api:PatchStatus", &name, |state| {
-                must_hold(status);
-                let claims = status
-                    .records
-                    .iter()
-                    .filter(|entry| entry.ours)
-                    .map(|entry| (entry.hosted_zone_id.clone(), entry.name.clone(), entry.record_type.clone()));
-                state.guard.claims.insert(name.clone(), claims.collect());
-                let now = state.now();
-                let mut kept = self.api.kept();
-                kept.writes += 1;
-                kept.history.push((now, name.clone(), status.clone()));
-                let found = kept.resources.iter_mut().find(|resource| name_of(resource) == name);
-                if let Some(kept) = found {
-                    kept.status = Some(status.clone());
-                }
-                Ok(())
-            })
-            .await
-    }
-
-    async fn tell(&self, resource: &SesDomain, event: &Event) {
-        let now = self.cloud.state().now();
-        self.api.kept().events.push((now, name_of(resource), event.clone()));
-    }
-}
-
-/// What holds for every status that is ever written.
-fn must_hold(status: &SesDomainStatus) {
-    let stands = |about: &str| status.conditions.iter().any(|condition| condition.type_ == about);
-    assert!(!(stands("Stalled") && stands("Reconciling")), "both Stalled and Reconciling: {:#?}", status.conditions);
-    let ready = status.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
-    assert!(!(ready && (stands("Stalled") || stands("Reconciling"))), "ready and not: {:#?}", status.conditions);
-    let mut types: Vec<&str> = status.conditions.iter().map(|condition| condition.type_.as_str()).collect();
-    types.sort_unstable();
-    types.dedup();
-    assert_eq!(types.len(), status.conditions.len(), "a condition twice");
-    for condition in &status.conditions {
-        assert!(!condition.reason.is_empty() && !condition.message.is_empty(), "{condition:?}");
-        assert!(condition.message.len() <= 32_768, "the API server refuses so long a message");
-    }
-    assert!(status.records.len() <= 64 && status.pending_changes.len() <= 16 && status.hosted_zones.len() <= 16);
-    let repairs = status.records.iter().map(|entry| entry.put_back.len());
-    assert!(repairs.chain(status.identity.iter().map(|identity| identity.put_back.len())).all(|count| count <= 8));
-    let read: SesDomainStatus =
-        serde_json::from_value(serde_json::to_value(status).expect("a status is JSON")).expect("and is read again");
-    assert_eq!(&read, status, "what is read is what was written");
-}
-
-pub fn name_of(resource: &SesDomain) -> String {
-    resource.metadata.name.clone().unwrap_or_default()
-}
+use crate::mutants::{BrokenRoute53, BrokenSes, Mutant};
 
 /// What a reconcile came to, or that a task of the background is over.
 enum End {
-    Reconciled { name: String, began: Timestamp, answer: Box<Result<Outcome, CloudError>> },
+    Reconciled { name: String, began: Timestamp, answer: Box<Result<Option<Outcome>, CloudError>> },
     Background,
 }
 
@@ -135,7 +35,9 @@ enum End {
 #[derive(Debug)]
 struct Run {
     cloud: Cloud,
-    reconciler: Arc<Reconciler<Ses, Route53>>,
+    began: Timestamp,
+    connection: Connection,
+    reconciler: Arc<Reconciler<BrokenSes, BrokenRoute53>>,
     tasks: Executor<End>,
     in_flight: BTreeSet<String>,
     woken: Woken,
@@ -152,22 +54,22 @@ struct Seen {
 
 impl Watched for Seen {
     fn each(&self, look: &mut dyn FnMut(&SesDomain)) {
-        self.api.kept().resources.iter().for_each(look);
+        self.api.kept().resources().for_each(|resource| look(resource));
     }
 
-    fn wake(&self, _: &str, name: &str, _: Class) {
-        self.woken.lock().expect("no panic while it is held").push(name.to_owned());
+    fn wake(&self, namespace: &str, name: &str, _: Class) {
+        self.woken.lock().expect("no panic while it is held").push(key(namespace, name));
     }
 }
 
 impl Run {
     /// Starts the operator: its reconciler, and what runs beside the reconciles.
-    fn start(api: &Api, cloud: &Cloud, hand: &Hand, settings: &Settings) -> Self {
+    fn start(cloud: &Cloud, api: &Api, hand: &Hand, settings: &Settings, mutant: Mutant) -> Self {
         let cloud = cloud.for_new_process();
         let clock = Clock::moved_by(hand.clone());
         let reconciler = Arc::new(Reconciler {
-            identities: Identities::new(Ses(cloud.clone()), clock.clone()),
-            dns: Dns::new(Route53(cloud.clone()), clock.clone()),
+            identities: Identities::new(BrokenSes(Ses(cloud.clone()), mutant), clock.clone()),
+            dns: Dns::new(BrokenRoute53(Route53(cloud.clone()), mutant), clock.clone()),
             clock,
             settings: settings.clone(),
         });
@@ -182,17 +84,20 @@ impl Run {
                 End::Background
             }));
         }
-        Self { cloud, reconciler, tasks, in_flight: BTreeSet::new(), woken }
+        let connection = Connection::new(api.clone(), cloud.clone(), mutant);
+        Self { cloud, began: hand.now(), connection, reconciler, tasks, in_flight: BTreeSet::new(), woken }
     }
 }
 
 /// The scheduler: what a controller does.
 #[derive(Debug)]
 pub struct Operator {
-    api: Api,
     cloud: Cloud,
+    api: Api,
     hand: Hand,
     pub settings: Settings,
+    /// What is broken from the next start on.
+    pub mutant: Mutant,
     run: Run,
     /// Runs that were killed while a request was under way.
     ghosts: Vec<Run>,
@@ -207,13 +112,14 @@ pub struct Operator {
 }
 
 impl Operator {
-    pub fn new(api: Api, cloud: Cloud, hand: Hand, settings: Settings) -> Self {
-        let run = Run::start(&api, &cloud, &hand, &settings);
+    pub fn new(cloud: Cloud, api: Api, hand: Hand, settings: Settings) -> Self {
+        let run = Run::start(&cloud, &api, &hand, &settings, Mutant::None);
         Self {
-            api,
             cloud,
+            api,
             hand,
             settings,
+            mutant: Mutant::None,
             run,
             ghosts: Vec::new(),
             due: BTreeMap::new(),
@@ -233,11 +139,17 @@ impl Operator {
         }
         self.due.values_mut().for_each(|due| *due = now);
         self.failures.clear();
-        let run = Run::start(&self.api, &self.cloud, &self.hand, &self.settings);
+        let run = Run::start(&self.cloud, &self.api, &self.hand, &self.settings, self.mutant);
         let killed = std::mem::replace(&mut self.run, run);
         if killed.cloud.haunts() {
             self.ghosts.push(killed);
         }
+    }
+
+    /// Stops for good: what is under way is no more.
+    pub fn stop(&mut self) {
+        self.restart();
+        self.due.clear();
     }
 
     /// The watch shows that a resource is new or was changed.
@@ -266,17 +178,17 @@ impl Operator {
 
     /// Lets somebody go on who is awake, or else begins the reconcile that is due first; false where nothing happens
     /// before time passes.
-    pub fn step(&mut self, api: &Api) -> bool {
+    pub fn step(&mut self) -> bool {
         self.ghosts.retain_mut(|ghost| {
             while !matches!(ghost.tasks.turn(), Turn::Idle) {}
             ghost.cloud.haunts()
         });
         match self.run.tasks.turn() {
-            Turn::Idle => return self.begin(api),
+            Turn::Idle => return self.begin(),
             Turn::Waits | Turn::Ended(End::Background) => {}
             Turn::Ended(End::Reconciled { name, began, answer }) => {
                 self.run.in_flight.remove(&name);
-                self.settle(api, name, began, &answer);
+                self.settle(name, began, &answer);
             }
         }
         let woken = std::mem::take(&mut *self.run.woken.lock().expect("no panic while it is held"));
@@ -288,42 +200,40 @@ impl Operator {
         true
     }
 
-    fn begin(&mut self, api: &Api) -> bool {
+    fn begin(&mut self) -> bool {
         let now = self.hand.now();
-        let Some((name, _)) = self.first_due().filter(|(_, due)| **due <= now) else { return false };
-        let name = name.clone();
-        self.due.remove(&name);
-        let Some(resource) = api.resource(&name) else { return true };
+        let Some((key, _)) = self.first_due().filter(|(_, due)| **due <= now) else { return false };
+        let key = key.clone();
+        self.due.remove(&key);
+        let Some(seen) = self.api.watched(&key, self.run.began) else { return true };
         self.reconciles += 1;
-        let neighbors = neighbors::of(&resource, api.kept().resources.iter());
         let reconciler = Arc::clone(&self.run.reconciler);
-        let connection = Connection { api: api.clone(), cloud: self.run.cloud.clone() };
-        self.run.in_flight.insert(name.clone());
+        let connection = self.run.connection.clone();
+        let (clock, began) = (Clock::moved_by(self.hand.clone()), self.run.began);
+        self.run.in_flight.insert(key.clone());
         self.run.tasks.spawn(Box::pin(async move {
-            let answer = reconciler.reconcile(&resource, neighbors, &connection).await;
-            End::Reconciled { name, began: now, answer: Box::new(answer) }
+            let answer = Box::new(reconcile(&reconciler, &connection, &seen, began, &clock).await);
+            End::Reconciled { name: key, began: now, answer }
         }));
         true
     }
 
     /// Notes when to look again.
-    fn settle(&mut self, api: &Api, name: String, began: Timestamp, answer: &Result<Outcome, CloudError>) {
+    fn settle(&mut self, name: String, began: Timestamp, answer: &Result<Option<Outcome>, CloudError>) {
         let now = self.hand.now();
-        if let Some(deleted) = api.resource(&name).filter(|found| found.metadata.deletion_timestamp.is_some()) {
+        let deleted = self.api.resource(&name).filter(|found| found.metadata.deletion_timestamp.is_some());
+        if let Some(deleted) = deleted {
             // Whoever waits for the domain may be handed it over.
-            let neighbors = neighbors::of(&deleted, api.kept().resources.iter());
-            neighbors.rivals.iter().for_each(|rival| self.wake(&rival.name));
+            let all: Vec<Arc<SesDomain>> = self.api.kept().resources().cloned().collect();
+            let neighbors = neighbors::of(&deleted, all.iter().map(AsRef::as_ref));
+            neighbors.rivals.iter().for_each(|rival| self.wake(&key(&rival.namespace, &rival.name)));
         }
         let next = match answer {
-            Ok(outcome) if outcome.gone => {
-                api.kept().resources.retain(|kept| name_of(kept) != name);
-                self.due.remove(&name);
-                // Whoever was refused for this one's sake is looked at again.
-                self.due.values_mut().for_each(|due| *due = now);
-                return;
-            }
-            Ok(outcome) => match outcome.next {
-                Next::Now => now,
+            Ok(None) => return,
+            Err(gone) if gone.kind == ErrorKind::NotFound => return,
+            Err(outdated) if outdated.kind == ErrorKind::Conflict => now + SignedDuration::from_secs(1),
+            Ok(Some(outcome)) => match outcome.next {
+                Next::Now => now + SignedDuration::from_secs(1),
                 Next::At(time) => {
                     assert!(time > began, "{name} is to be looked at again at {time}, and it was {began}");
                     time
@@ -332,7 +242,7 @@ impl Operator {
             },
             Err(_) => now + self.backoff(&name),
         };
-        if answer.as_ref().is_ok_and(|outcome| outcome.failure.is_none()) {
+        if answer.as_ref().is_ok_and(|outcome| outcome.as_ref().is_none_or(|outcome| outcome.failure.is_none())) {
             self.failures.remove(&name);
         }
         // Whoever was woken meanwhile is looked at as early as that.
@@ -346,7 +256,50 @@ impl Operator {
     }
 }
 
-/// A resource that somebody has just deleted.
-pub fn deleted_at(resource: &mut SesDomain, now: Timestamp) {
-    resource.metadata.deletion_timestamp = Some(Time(now));
+/// What the controller does around a reconcile: the finalizer, the first words, and the holder of the domain. `None` where
+/// the resource is gone.
+async fn reconcile(
+    reconciler: &Reconciler<BrokenSes, BrokenRoute53>,
+    connection: &Connection,
+    seen: &Arc<SesDomain>,
+    began: Timestamp,
+    clock: &Clock,
+) -> Result<Option<Outcome>, CloudError> {
+    let mut resource = connection.latest(seen);
+    let deleting = resource.metadata.deletion_timestamp.is_some();
+    let held = resource.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
+    if deleting && !held {
+        connection.forget(&resource);
+        return Ok(None);
+    }
+    if !held {
+        resource = connection.finalize(&resource, true).await?;
+    }
+    if !deleting && resource.status.as_ref().is_none_or(|status| status.conditions.is_empty()) {
+        let generation = resource.metadata.generation.unwrap_or_default();
+        let first = SesDomainStatus {
+            conditions: conditions::at_first_sight(generation, to_the_second(clock.now())),
+            ..resource.status.clone().unwrap_or_default()
+        };
+        connection.save(&resource, &first).await?;
+        resource = connection.latest(&resource);
+    }
+    let others = connection.api.watched_all(began);
+    let neighbors = neighbors::of(&resource, others.iter().map(AsRef::as_ref));
+    let outcome = reconciler.reconcile(&resource, neighbors, connection).await;
+    connection.write_late().await?;
+    let outcome = outcome?;
+    if outcome.gone {
+        let resource = connection.latest(&resource);
+        connection.finalize(&resource, false).await?;
+        connection.forget(&resource);
+        reconciler.forget(&resource);
+        return Ok(None);
+    }
+    Ok(Some(outcome))
+}
+
+/// A time as JSON holds it.
+fn to_the_second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }

@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
+use ses_operator::api::SesDomainStatus;
 use ses_operator::api::spec::SesDomainSpec;
-use ses_operator::api::{FINALIZER, SesDomain, SesDomainStatus};
 use ses_operator::clock::simulated::Hand;
 use ses_operator::cloud::Region;
 use ses_operator::domain_name::DomainName;
 use ses_operator::reconcile::subject::{Filters, Settings};
 use ses_operator::ses::{Identity, IdentityKey, NewIdentity};
 
+use crate::api_server::{Api, key_of};
 use crate::cloud::faults::Strike;
 use crate::cloud::{Cloud, State};
-use crate::operator::{Api, Operator, deleted_at};
+use crate::operator::Operator;
 
 /// The name of the one resource that most stories have.
 pub const NAME: &str = "example-com";
@@ -29,6 +29,26 @@ pub struct Simulation {
     pub cloud: Cloud,
     pub api: Api,
     pub operator: Operator,
+}
+
+/// The services at one time, without an operator.
+#[derive(Debug)]
+pub struct Picture {
+    cloud: Cloud,
+    api: Api,
+    settings: Settings,
+    at: Timestamp,
+}
+
+impl Picture {
+    /// Goes on from here with an operator that has just started.
+    pub fn go_on(&self) -> Simulation {
+        let hand = Hand::at(self.at);
+        let (cloud, api) = (self.cloud.fork(hand.clone()), self.api.fork(hand.clone()));
+        let mut operator = Operator::new(cloud.clone(), api.clone(), hand.clone(), self.settings.clone());
+        api.kept().resources().for_each(|resource| operator.wake(&key_of(resource)));
+        Simulation { hand, cloud, api, operator }
+    }
 }
 
 pub fn minutes(minutes: i64) -> SignedDuration {
@@ -88,9 +108,16 @@ impl Simulation {
             cluster_id: "cluster-1".to_owned(),
             filters: Filters::default(),
         };
-        let api = Api::default();
-        let operator = Operator::new(api.clone(), cloud.clone(), hand.clone(), settings);
+        let api = Api::new(hand.clone());
+        let operator = Operator::new(cloud.clone(), api.clone(), hand.clone(), settings);
         Self { hand, cloud, api, operator }
+    }
+
+    /// Everything as it is here, to go on from as often as one likes.
+    pub fn picture(&self) -> Picture {
+        let hand = Hand::at(self.now());
+        let settings = self.operator.settings.clone();
+        Picture { cloud: self.cloud.fork(hand.clone()), api: self.api.fork(hand.clone()), settings, at: self.now() }
     }
 
     /// A cloud with a zone for example.com.
@@ -125,17 +152,7 @@ impl Simulation {
 
     /// `kubectl apply`.
     pub fn apply(&mut self, name: &str, spec: SesDomainSpec) {
-        if self.api.resource(name).is_some() {
-            self.api.edit(name, |resource| resource.spec = spec);
-        } else {
-            let mut resource = SesDomain::new(name, spec);
-            resource.metadata.namespace = Some("mail".to_owned());
-            resource.metadata.generation = Some(1);
-            resource.metadata.creation_timestamp = Some(Time(self.now()));
-            resource.metadata.uid = Some(format!("{name} of {}", self.now()));
-            resource.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
-            self.api.kept().resources.push(resource);
-        }
+        self.api.apply(name, spec);
         self.operator.wake(name);
     }
 
@@ -146,8 +163,7 @@ impl Simulation {
 
     /// `kubectl delete`.
     pub fn delete(&mut self, name: &str) {
-        let now = self.now();
-        self.api.edit(name, |resource| deleted_at(resource, now));
+        self.api.delete(name);
         self.operator.wake(name);
     }
 
@@ -178,7 +194,7 @@ impl Simulation {
         let end = self.now() + at_most;
         loop {
             let mut at_this_time = 0;
-            while self.operator.step(&self.api) {
+            while self.operator.step() {
                 at_this_time += 1;
                 assert!(at_this_time < 10_000, "the operator goes round in circles:\n{}", self.describe());
                 if holds(self) {
@@ -215,7 +231,7 @@ impl Simulation {
     }
 
     pub fn status_of(&self, name: &str) -> SesDomainStatus {
-        self.api.resource(name).and_then(|resource| resource.status).unwrap_or_default()
+        self.api.resource(name).and_then(|resource| resource.status.clone()).unwrap_or_default()
     }
 
     /// A condition as `status reason: message`; empty where there is none.
@@ -338,6 +354,11 @@ impl Simulation {
         state.calls.iter().filter(|(operation, _)| operation.starts_with(service)).map(|(_, count)| count).sum()
     }
 
+    /// Every operation that was called.
+    pub fn operations(&self) -> std::collections::BTreeSet<&'static str> {
+        self.state().calls.keys().copied().collect()
+    }
+
     /// What was written so far: in AWS, and to the API server.
     pub fn writes(&self) -> (usize, usize) {
         (self.state().mutations, self.api.kept().writes)
@@ -373,8 +394,13 @@ impl Simulation {
         use std::fmt::Write;
         let mut text = String::new();
         let kept = self.api.kept();
-        for resource in &kept.resources {
-            let _ = writeln!(text, "spec: {}", serde_json::to_string(&resource.spec).unwrap_or_default());
+        for resource in kept.resources() {
+            let _ = writeln!(
+                text,
+                "{} spec: {}",
+                key_of(resource),
+                serde_json::to_string(&resource.spec).unwrap_or_default()
+            );
             let status = resource.status.clone().unwrap_or_default();
             for condition in &status.conditions {
                 let _ = writeln!(
@@ -409,17 +435,22 @@ impl Simulation {
     /// The whole end of a run, to be compared with another's: the zones and identities, and what the status says.
     pub fn end(&self) -> BTreeMap<String, String> {
         let mut end = BTreeMap::new();
-        let status = self.status();
-        for condition in &status.conditions {
-            end.insert(format!("condition {}", condition.type_), format!("{} {}", condition.status, condition.reason));
+        for resource in self.api.kept().resources() {
+            let key = key_of(resource);
+            let status = resource.status.clone().unwrap_or_default();
+            for condition in &status.conditions {
+                let about = format!("{key} condition {}", condition.type_);
+                end.insert(about, format!("{} {}", condition.status, condition.reason));
+            }
+            for entry in &status.records {
+                // Which records are ours is the promise; tokens are drawn.
+                let count =
+                    format!("{key} ledger {:?} ours={} published={}", entry.purpose, entry.ours, entry.published);
+                let sum: usize = end.get(&count).and_then(|text: &String| text.parse().ok()).unwrap_or(0);
+                end.insert(count, (sum + 1).to_string());
+            }
+            end.insert(format!("{key} stage"), status.dmarc.map(|dmarc| dmarc.stage).unwrap_or_default());
         }
-        for entry in &status.records {
-            // Which records are ours is the promise; tokens are drawn.
-            let count = format!("ledger {:?} ours={} published={}", entry.purpose, entry.ours, entry.published);
-            let sum: usize = end.get(&count).and_then(|text: &String| text.parse().ok()).unwrap_or(0);
-            end.insert(count, (sum + 1).to_string());
-        }
-        end.insert("stage".to_owned(), status.dmarc.map(|dmarc| dmarc.stage).unwrap_or_default());
         let state = self.state();
         for zone in &state.zones.zones {
             let mut aliases = 0;

@@ -53,7 +53,8 @@ pub(super) fn keep(ground: Ground<'_>, plan: &mut Plan) {
         retire(observed, entry, replaced, plan, &mut batches);
     }
     let not_ours = plan.findings.iter().filter(|finding| {
-        let claimed = plan.ledger.iter().any(|entry| ledger::is_for(entry, &finding.wanted, &finding.zone));
+        let claimed =
+            plan.ledger.iter().any(|entry| entry.ours && ledger::is_for(entry, &finding.wanted, &finding.zone));
         matches!(finding.verdict, Verdict::Foreign(_)) && !claimed
     });
     let not_ours: Vec<RecordPurpose> = not_ours.map(|finding| finding.wanted.purpose).collect();
@@ -196,6 +197,7 @@ fn keep_one(ground: Ground<'_>, wanted: &WantedRecord, plan: &mut Plan, batches:
             claimed.ours = true;
         }
         Verdict::Foreign(found) => {
+            claimed.ours = false;
             let mut what = format!("holds \"{found}\", which is not this resource's");
             if let Merging::Refused(error) = &merging {
                 what = format!("{what} and can't be merged with: {error}");

@@ -88,8 +88,13 @@ fn done(subject: &Subject<'_>, plan: &Plan, change: &Change) -> Vec<Event> {
             identity(&domain.to_string(), change, *puts_back).into_iter().collect()
         }
         Change::ChangeRecords { zone, changes } => {
-            let findings: Vec<&Finding> = plan.findings.iter().filter(|finding| &finding.zone == zone).collect();
-            let mut events: Vec<Event> = findings.iter().filter_map(|finding| replaced(plan, finding)).collect();
+            let is_written = |finding: &&Finding| {
+                let wanted = &finding.wanted;
+                &finding.zone == zone
+                    && changes.iter().any(|change| matches!(change, RecordChange::Create(set) if set.is_at(&wanted.name, &wanted.record_type)))
+            };
+            let written = plan.findings.iter().filter(is_written);
+            let mut events: Vec<Event> = written.filter_map(|finding| replaced(plan, finding)).collect();
             let created = changes.iter().filter(|change| matches!(change, RecordChange::Create(_))).count();
             let note = if subject.deleting {
                 format!(

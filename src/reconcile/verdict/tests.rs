@@ -74,6 +74,19 @@ fn an_old_value_of_ours_is_outdated_and_a_strangers_is_drift() {
 }
 
 #[test]
+fn a_claim_that_was_never_seen_carried_out_covers_only_what_it_names() {
+    let wanted = wanted(RecordPurpose::Dmarc);
+    let claimed = RecordStatus { published: false, ..ours(&wanted, "v=DMARC1; p=reject") };
+    let found = |value: &str| [set("_dmarc.example.com", "TXT", &[value])];
+    assert_eq!(judged(RecordPurpose::Dmarc, &found("\"v=DMARC1; p=reject\""), Some(&claimed)), Verdict::Outdated);
+    let rival = "v=DMARC1; p=quarantine";
+    assert_eq!(
+        judged(RecordPurpose::Dmarc, &found(&format!("\"{rival}\"")), Some(&claimed)),
+        Verdict::Foreign(rival.into())
+    );
+}
+
+#[test]
 fn two_policies_at_one_name_are_reported_and_never_added_to() {
     let found = set("_dmarc.example.com", "TXT", &["\"v=DMARC1; p=none\"", "\"v=DMARC1; p=reject\""]);
     assert!(

@@ -21,13 +21,15 @@ pub enum Strike {
 }
 
 /// Which calls are struck.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Faults {
     rules: Vec<Rule>,
     chance: Option<Chance>,
+    /// How many calls were struck.
+    pub struck: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Rule {
     operation: &'static str,
     object: &'static str,
@@ -36,11 +38,13 @@ struct Rule {
     strike: Strike,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Chance {
     random: Random,
     once_in: i64,
     until: Timestamp,
+    /// Whether a call may land after its sender's death.
+    late: bool,
 }
 
 impl Faults {
@@ -54,17 +58,24 @@ impl Faults {
         self.rules.push(Rule { operation, object, skip: 0, times, strike });
     }
 
-    /// Strikes one call in so many, until then.
-    pub fn at_random(&mut self, random: Random, once_in: i64, until: Timestamp) {
-        self.chance = Some(Chance { random, once_in, until });
+    /// Strikes one call in so many, until then; `late`: some land after their sender's death.
+    pub fn at_random(&mut self, random: Random, once_in: i64, until: Timestamp, late: bool) {
+        self.chance = Some(Chance { random, once_in, until, late });
     }
 
     /// All is well again.
     pub fn clear(&mut self) {
-        *self = Self::default();
+        self.rules.clear();
+        self.chance = None;
     }
 
     pub(super) fn strike(&mut self, operation: &str, object: &str, now: Timestamp) -> Option<Strike> {
+        let strike = self.draw(operation, object, now);
+        self.struck += usize::from(strike.is_some());
+        strike
+    }
+
+    fn draw(&mut self, operation: &str, object: &str, now: Timestamp) -> Option<Strike> {
         for rule in &mut self.rules {
             let concerns = |asked: &str, of: &str| asked.is_empty() || asked == of;
             if !concerns(rule.operation, operation) || !concerns(rule.object, object) {
@@ -78,6 +89,9 @@ impl Faults {
             }
         }
         let chance = self.chance.as_mut().filter(|chance| now < chance.until)?;
+        if !chance.random.once_in(chance.once_in) {
+            return None;
+        }
         let strikes = [
             Strike::Refuse(ErrorKind::Throttled),
             Strike::Refuse(ErrorKind::Unavailable),
@@ -88,6 +102,11 @@ impl Faults {
             Strike::DieAfter,
             Strike::LandLate(SignedDuration::from_secs(chance.random.between(1, 120))),
         ];
-        chance.random.once_in(chance.once_in).then(|| *chance.random.one_of(&strikes))
+        let possible = if chance.late { &strikes[..] } else { &strikes[..strikes.len() - 1] };
+        match *chance.random.one_of(possible) {
+            // A status that lands after its writer's successor has begun is not seen by it: no alarm rings for a status.
+            Strike::LandLate(_) if operation.starts_with("api:") => Some(Strike::DieBefore),
+            strike => Some(strike),
+        }
     }
 }

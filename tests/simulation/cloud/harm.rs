@@ -15,7 +15,7 @@ use super::ses::Held;
 type Foreign = (ZoneId, DomainName, RecordType, String);
 
 /// Watches what the operator does.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Guard {
     /// What was done that must not be.
     pub harm: Vec<String>,
@@ -23,6 +23,8 @@ pub struct Guard {
     pub protected: BTreeSet<Foreign>,
     /// Whether a person asked for a weaker DMARC policy.
     pub may_weaken_dmarc: bool,
+    /// Whether an identity of others must be left as it is.
+    pub leaves_foreign_identities: bool,
     /// The claims that the API server holds: zone, name and type of each record that a status calls ours.
     pub claims: BTreeMap<String, BTreeSet<(String, String, String)>>,
 }
@@ -83,6 +85,9 @@ impl Guard {
     }
 
     pub(super) fn identity(&mut self, held: &Held, change: &IdentityChange) {
+        if held.foreign && self.leaves_foreign_identities {
+            self.tell(format!("an identity of others was changed: {change:?}"));
+        }
         match change {
             IdentityChange::MailFrom(Some((domain, MxFailureBehavior::RejectMessage))) => {
                 let verified =

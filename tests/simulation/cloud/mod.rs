@@ -35,6 +35,17 @@ pub struct Cloud {
     process: Arc<Process>,
 }
 
+/// Somebody who writes a record at the worst of times.
+#[derive(Clone, Debug)]
+pub struct Intruder {
+    pub zone: &'static str,
+    pub name: &'static str,
+    pub record_type: &'static str,
+    pub value: &'static str,
+    /// Whether the value must survive.
+    pub protected: bool,
+}
+
 /// A run of the operator, from its start to its death.
 #[derive(Debug, Default)]
 struct Process {
@@ -45,7 +56,7 @@ struct Process {
 }
 
 /// Everything that the services hold.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct State {
     pub hand: Hand,
     pub random: Random,
@@ -54,10 +65,16 @@ pub struct State {
     pub identities: Identities,
     pub faults: Faults,
     pub guard: Guard,
+    /// A record that somebody else writes just before our first change arrives.
+    pub intruder: Option<Intruder>,
     /// How often each operation was called, refused calls too.
     pub calls: BTreeMap<&'static str, usize>,
     /// How many calls changed something.
     pub mutations: usize,
+    /// How many statuses were written.
+    pub statuses: usize,
+    /// Whether what a status says is compared with what is so: not where a story changes things behind the operator's back.
+    pub watches_words: bool,
 }
 
 /// One error of this kind.
@@ -74,10 +91,19 @@ impl Cloud {
             zones: Zones::default(),
             identities: Identities::default(),
             faults: Faults::default(),
+            intruder: None,
             guard: Guard::default(),
             calls: BTreeMap::new(),
             mutations: 0,
+            statuses: 0,
+            watches_words: false,
         };
+        Self { shared: Arc::new(Mutex::new(state)), process: Arc::default() }
+    }
+
+    /// A cloud like this one, which goes its own way from now on.
+    pub fn fork(&self, hand: Hand) -> Self {
+        let state = State { hand, ..self.state().clone() };
         Self { shared: Arc::new(Mutex::new(state)), process: Arc::default() }
     }
 

@@ -10,10 +10,13 @@ use ses_operator::domain_name::DomainName;
 use super::{Cloud, State, error};
 use crate::random::Random;
 
-type Sets = BTreeMap<(DomainName, RecordType), RecordSet>;
+type Place = (DomainName, RecordType);
+type Sets = BTreeMap<Place, RecordSet>;
+/// What stands at each place that was changed.
+type Changed = BTreeMap<Place, Option<RecordSet>>;
 
 /// A hosted zone.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Zone {
     pub id: ZoneId,
     pub name: DomainName,
@@ -23,14 +26,14 @@ pub struct Zone {
     pub sets: Sets,
     /// What resolvers see.
     pub served: Sets,
-    /// What they will see, and from when.
-    arriving: VecDeque<(Timestamp, Sets)>,
+    /// What changes for them, and when.
+    arriving: VecDeque<(Timestamp, Changed)>,
     /// A listing shows so many sets at most.
     pub page: usize,
 }
 
 /// All zones of the account.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Zones {
     pub zones: Vec<Zone>,
     /// Whether resolvers may see something else since they were asked last.
@@ -76,7 +79,8 @@ impl Zones {
         let mut changed = std::mem::take(&mut self.touched);
         for zone in &mut self.zones {
             while zone.arriving.front().is_some_and(|(at, _)| *at <= now) {
-                zone.served = zone.arriving.pop_front().expect("there is a front").1;
+                let (_, arrived) = zone.arriving.pop_front().expect("there is a front");
+                put(&mut zone.served, arrived);
                 changed = true;
             }
         }
@@ -95,6 +99,15 @@ impl Zones {
     }
 }
 
+fn put(sets: &mut Sets, changed: Changed) {
+    for (place, set) in changed {
+        match set {
+            Some(set) => sets.insert(place, set),
+            None => sets.remove(&place),
+        };
+    }
+}
+
 impl Zone {
     /// All changes or none.
     pub fn change(
@@ -103,23 +116,26 @@ impl Zone {
         now: Timestamp,
         random: &mut Random,
     ) -> Result<Timestamp, String> {
-        let mut sets = self.sets.clone();
+        let mut after = Changed::new();
         let mut created = Vec::new();
         for change in changes {
             let (RecordChange::Create(set) | RecordChange::Delete(set)) = change;
             let place = (set.name.clone(), set.record_type.clone());
-            match change {
-                RecordChange::Delete(set) => match sets.remove(&place) {
-                    Some(found) if &found == set => {}
-                    Some(_) => {
-                        return Err(format!(
-                            "{} {}, but the values provided do not match the current values",
-                            set.name, set.record_type
-                        ));
-                    }
-                    None => return Err(format!("{} {}, but it was not found", set.name, set.record_type)),
-                },
-                RecordChange::Create(set) => {
+            let found = after.get(&place).map_or_else(|| self.sets.get(&place), Option::as_ref);
+            match (change, found) {
+                (RecordChange::Delete(set), Some(found)) if found == set => {
+                    after.insert(place, None);
+                }
+                (RecordChange::Delete(set), Some(_)) => {
+                    return Err(format!(
+                        "{} {}, but the values provided do not match the current values",
+                        set.name, set.record_type
+                    ));
+                }
+                (RecordChange::Delete(set), None) => {
+                    return Err(format!("{} {}, but it was not found", set.name, set.record_type));
+                }
+                (RecordChange::Create(set), found) => {
                     if !set.name.is_within(&self.name) || set.values.is_empty() {
                         return Err(format!("{} {} is not permitted in zone {}", set.name, set.record_type, self.name));
                     }
@@ -128,20 +144,29 @@ impl Zone {
                             "the request contains an invalid set of changes for a resource record set".to_owned()
                         );
                     }
-                    if sets.contains_key(&place) {
+                    if found.is_some() {
                         return Err(format!("{} {}, but it already exists", set.name, set.record_type));
                     }
                     created.push(place.clone());
-                    sets.insert(place, set.clone());
+                    after.insert(place, Some(set.clone()));
                 }
             }
         }
-        for (name, record_type) in &created {
-            let beside = sets.keys().any(|(other, other_type)| {
-                other == name
-                    && other_type != record_type
-                    && (*other_type == RecordType::Cname || *record_type == RecordType::Cname)
-            });
+        for place @ (name, record_type) in &created {
+            let stands =
+                |place: &Place| after.get(place).map_or_else(|| self.sets.contains_key(place), Option::is_some);
+            let of_name = (name.clone(), RecordType::Cname)..;
+            let beside = self
+                .sets
+                .range(of_name.clone())
+                .map(|(place, _)| place)
+                .chain(after.range(of_name).map(|(place, _)| place))
+                .take_while(|other| &other.0 == name)
+                .any(|other| {
+                    other != place
+                        && (other.1 == RecordType::Cname || *record_type == RecordType::Cname)
+                        && stands(other)
+                });
             if beside {
                 return Err(format!(
                     "{name} {record_type} is not permitted as it conflicts with other records with the same DNS name"
@@ -150,8 +175,8 @@ impl Zone {
         }
         let earliest = self.arriving.back().map_or(now, |(at, _)| *at);
         let served_at = earliest.max(now + SignedDuration::from_secs(random.between(20, 60)));
-        self.sets.clone_from(&sets);
-        self.arriving.push_back((served_at, sets));
+        put(&mut self.sets, after.clone());
+        self.arriving.push_back((served_at, after));
         Ok(served_at)
     }
 
@@ -172,6 +197,21 @@ impl Zone {
 }
 
 impl State {
+    fn intrude(&mut self) {
+        let Some(intruder) = self.intruder.take() else { return };
+        let now = self.now();
+        let place = (DomainName::new(intruder.name), RecordType::parse(intruder.record_type));
+        let zone = self.zones.zone(intruder.zone);
+        if zone.sets.keys().any(|(name, _)| *name == place.0) {
+            return;
+        }
+        zone.set(intruder.name, intruder.record_type, &[intruder.value], now, &mut self.random);
+        if intruder.protected {
+            let id = ZoneId(intruder.zone.to_owned());
+            self.guard.protected.insert((id, place.0, place.1, intruder.value.to_owned()));
+        }
+    }
+
     fn change_records(&mut self, id: &ZoneId, changes: &[RecordChange]) -> Result<String, CloudError> {
         const OPERATION: &str = "route53:ChangeResourceRecordSets";
         let now = self.now();
@@ -193,6 +233,15 @@ impl State {
 /// Route 53, as the operator sees it.
 #[derive(Clone, Debug)]
 pub struct Route53(pub Cloud);
+
+impl Route53 {
+    /// The set that stands where this one would.
+    pub fn stands(&self, zone: &ZoneId, at: &RecordSet) -> Option<RecordSet> {
+        let state = self.0.state();
+        let zone = state.zones.zones.iter().find(|found| &found.id == zone)?;
+        zone.sets.get(&(at.name.clone(), at.record_type.clone())).cloned()
+    }
+}
 
 impl DnsProvider for Route53 {
     async fn hosted_zones(&self) -> Result<Vec<HostedZone>, CloudError> {
@@ -243,6 +292,7 @@ impl DnsProvider for Route53 {
     }
 
     async fn change(&self, zone: &ZoneId, changes: &[RecordChange]) -> Result<String, CloudError> {
+        self.0.state().intrude();
         self.0.call("route53:ChangeResourceRecordSets", &zone.0, |state| state.change_records(zone, changes)).await
     }
 

@@ -74,7 +74,7 @@ pub struct Held {
 }
 
 /// All identities of the account.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Identities {
     pub held: BTreeMap<IdentityKey, Held>,
     /// Whether an identity was made or changed since SES looked last.

@@ -12,11 +12,12 @@ fn apply_leads_to_ready_each_condition_in_its_turn() {
         state.delays.dkim = (240, 240);
         state.delays.mail_from = (900, 900);
     }
+    simulation.api.kept().history = Some(Vec::new());
     simulation.apply(NAME, manifest(json!({})));
     simulation.until_ready();
     let kept = simulation.api.kept();
     let mut turned: Vec<&str> = Vec::new();
-    for (_, _, status) in &kept.history {
+    for (_, _, status) in kept.history.iter().flatten() {
         for condition in status.conditions.iter().filter(|condition| condition.status == "True") {
             if !turned.contains(&condition.type_.as_str()) {
                 turned.push(&condition.type_);

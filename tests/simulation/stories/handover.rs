@@ -161,7 +161,7 @@ fn an_heir_that_goes_before_it_took_over_costs_nothing() {
     assert!(named);
     assert!(simulation.status_of(HEIR).identity.is_none(), "it has not read its name yet");
     // As with kubectl patch of the finalizers: it is gone at once.
-    simulation.api.kept().resources.retain(|resource| resource.metadata.name.as_deref() != Some(HEIR));
+    simulation.api.vanish(HEIR);
     let done = simulation.until(hours(1), |simulation| {
         simulation.is_gone(NAME) && simulation.condition_of("second-heir", "Ready").starts_with("True")
     });

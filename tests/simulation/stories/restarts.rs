@@ -3,7 +3,6 @@
 use jiff::SignedDuration;
 use serde_json::json;
 
-use crate::cloud::faults::Strike;
 use crate::simulation::{NAME, Simulation, hours, manifest};
 
 #[test]
@@ -18,24 +17,6 @@ fn in_every_phase_the_end_is_the_same() {
         simulation.pass(hours(2));
         assert_eq!(simulation.end(), end, "restarted after {seconds} s");
         simulation.rests();
-    }
-}
-
-#[test]
-fn killed_at_every_call_the_end_is_the_same() {
-    let end = Simulation::settled(json!({})).end();
-    let calls: usize = Simulation::settled(json!({})).state().calls.values().sum();
-    for call in 0..calls {
-        for strike in [Strike::DieBefore, Strike::DieAfter, Strike::LoseAnswer] {
-            let mut simulation = Simulation::new();
-            simulation.state().faults.add("", call, 1, strike);
-            simulation.apply(NAME, manifest(json!({})));
-            let ready = simulation.until(hours(24), |simulation| simulation.is("Ready", "True"));
-            assert!(ready, "{strike:?} at call {call}\n{}", simulation.describe());
-            simulation.pass(hours(3));
-            assert_eq!(simulation.end(), end, "{strike:?} at call {call}\n{}", simulation.describe());
-            simulation.rests();
-        }
     }
 }
 

@@ -1,0 +1,151 @@
+//! The test of the tests: operators broken on purpose, each of which some seed must catch. The code of the reconcile is
+//! the real one; what is broken is what it is told and what becomes of what it writes.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use ses_operator::cloud::{CloudError, Region};
+use ses_operator::dns::{DnsProvider, HostedZone, RecordChange, RecordSet, Subtree, ZoneId};
+use ses_operator::domain_name::DomainName;
+use ses_operator::ses::ownership::Owner;
+use ses_operator::ses::{
+    Identity, IdentityChange, IdentityKey, IdentityService, ListedIdentity, NewIdentity, VerificationStatus,
+};
+
+use crate::cloud::route53::Route53;
+use crate::cloud::ses::Ses;
+use crate::convergence;
+use crate::simulation::NAME;
+
+/// As many seeds are tried at most.
+const SEEDS: u64 = 300;
+
+/// What is broken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mutant {
+    /// Nothing.
+    #[default]
+    None,
+    /// Every identity bears our tags.
+    OwnershipUnchecked,
+    /// A record set that exists is overwritten by a CREATE.
+    Upsert,
+    /// What is claimed is written down only after the changes were made.
+    NoWriteAhead,
+    /// A list that could not be read is an empty one.
+    EmptyListBelieved,
+    /// A MAIL FROM domain is verified as soon as it is set.
+    RejectTooEarly,
+}
+
+/// SES as a broken operator sees it.
+#[derive(Clone, Debug)]
+pub struct BrokenSes(pub Ses, pub Mutant);
+
+impl IdentityService for BrokenSes {
+    async fn list(&self, region: &Region) -> Result<Vec<ListedIdentity>, CloudError> {
+        match self.0.list(region).await {
+            Err(_) if self.1 == Mutant::EmptyListBelieved => Ok(vec![]),
+            answer => answer,
+        }
+    }
+
+    async fn get(&self, key: &IdentityKey) -> Result<Option<Identity>, CloudError> {
+        let mut answer = self.0.get(key).await;
+        match (self.1, &mut answer) {
+            (Mutant::OwnershipUnchecked, Ok(Some(identity))) => {
+                let owner =
+                    Owner { cluster: "cluster-1".to_owned(), namespace: "mail".to_owned(), name: NAME.to_owned() };
+                identity.tags.extend(owner.tags());
+            }
+            (Mutant::RejectTooEarly, Ok(Some(identity))) => {
+                if let Some(mail_from) = &mut identity.mail_from {
+                    mail_from.status = VerificationStatus::Success;
+                }
+            }
+            (Mutant::EmptyListBelieved, Err(_)) => return Ok(None),
+            _ => {}
+        }
+        answer
+    }
+
+    async fn create(&self, key: &IdentityKey, new: &NewIdentity) -> Result<Identity, CloudError> {
+        self.0.create(key, new).await
+    }
+
+    async fn change(&self, key: &IdentityKey, change: &IdentityChange) -> Result<(), CloudError> {
+        self.0.change(key, change).await
+    }
+
+    async fn delete(&self, key: &IdentityKey) -> Result<(), CloudError> {
+        self.0.delete(key).await
+    }
+}
+
+/// Route 53 as a broken operator sees it.
+#[derive(Clone, Debug)]
+pub struct BrokenRoute53(pub Route53, pub Mutant);
+
+impl DnsProvider for BrokenRoute53 {
+    async fn hosted_zones(&self) -> Result<Vec<HostedZone>, CloudError> {
+        self.0.hosted_zones().await
+    }
+
+    async fn listing(&self, zone: &ZoneId) -> Result<Vec<RecordSet>, CloudError> {
+        match self.0.listing(zone).await {
+            Err(_) if self.1 == Mutant::EmptyListBelieved => Ok(vec![]),
+            answer => answer,
+        }
+    }
+
+    async fn subtree(&self, zone: &ZoneId, root: &DomainName) -> Result<Subtree, CloudError> {
+        match self.0.subtree(zone, root).await {
+            Err(_) if self.1 == Mutant::EmptyListBelieved => Ok(Subtree { record_sets: vec![], complete: true }),
+            answer => answer,
+        }
+    }
+
+    async fn record_sets(&self, zone: &ZoneId, name: &DomainName) -> Result<Vec<RecordSet>, CloudError> {
+        match self.0.record_sets(zone, name).await {
+            Err(_) if self.1 == Mutant::EmptyListBelieved => Ok(vec![]),
+            answer => answer,
+        }
+    }
+
+    async fn change(&self, zone: &ZoneId, changes: &[RecordChange]) -> Result<String, CloudError> {
+        if self.1 != Mutant::Upsert {
+            return self.0.change(zone, changes).await;
+        }
+        let mut upserts = Vec::new();
+        for change in changes {
+            let RecordChange::Create(set) = change else { continue };
+            let stands = self.0.stands(zone, set);
+            let goes = |change: &RecordChange| matches!(change, RecordChange::Delete(old) if old.is_at(&set.name, &set.record_type));
+            if !changes.iter().any(goes) {
+                upserts.extend(stands.map(RecordChange::Delete));
+            }
+        }
+        upserts.extend(changes.iter().cloned());
+        self.0.change(zone, &upserts).await
+    }
+
+    async fn is_in_sync(&self, change_id: &str) -> Result<bool, CloudError> {
+        self.0.is_in_sync(change_id).await
+    }
+}
+
+#[test]
+fn every_operator_that_is_broken_on_purpose_is_caught() {
+    let mutants = [
+        Mutant::OwnershipUnchecked,
+        Mutant::Upsert,
+        Mutant::NoWriteAhead,
+        Mutant::EmptyListBelieved,
+        Mutant::RejectTooEarly,
+    ];
+    for mutant in mutants {
+        let caught = |seed: &u64| catch_unwind(AssertUnwindSafe(|| convergence::play(*seed, mutant))).is_err();
+        let seed = (1..=SEEDS).find(caught);
+        println!("{mutant:?} is caught by seed {seed:?}");
+        assert!(seed.is_some(), "{mutant:?} survives {SEEDS} seeds");
+    }
+}

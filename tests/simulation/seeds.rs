@@ -1,0 +1,23 @@
+//! Which seeds are played, and how one that fails is played again.
+
+/// The seeds that are asked for: `name=x` is one alone, `SEEDS=n` so many, of which a test plays a `share`-th.
+pub fn asked(name: &str, by_default: u64, share: u64) -> Vec<u64> {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    match (number(name), number("SEEDS")) {
+        (Some(seed), _) => vec![seed],
+        (None, Some(seeds)) => (1..=(seeds / share).max(1)).collect(),
+        (None, None) => (1..=by_default).collect(),
+    }
+}
+
+/// Panics where a seed failed, and says how it is played again.
+pub fn must_pass(name: &str, test: &str, seeds: &[u64], played: &[Option<usize>]) {
+    let reconciles = played.iter().flatten().sum::<usize>();
+    println!("{name}: {} seeds, {reconciles} reconciles", seeds.len());
+    let failed: Vec<u64> =
+        seeds.iter().zip(played).filter(|(_, played)| played.is_none()).map(|(seed, _)| *seed).collect();
+    for seed in &failed {
+        println!("replay: {name}={seed} cargo test --features simulated-time --test simulation {test}");
+    }
+    assert!(failed.is_empty(), "{} of {} seeds failed: {failed:?}", failed.len(), seeds.len());
+}
