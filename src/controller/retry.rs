@@ -23,13 +23,16 @@ pub fn after(kind: ErrorKind, failures: u32) -> SignedDuration {
     SignedDuration::from_secs((first << doublings).min(longest))
 }
 
+/// However long a wait is, it is not drawn out by more: a daily look must not come every 26 hours.
+const WIDEST: SignedDuration = SignedDuration::from_mins(5);
+
 /// A share of a wait, up to a tenth, that differs from resource to resource, so that those that failed or began together
 /// come back apart.
 pub fn spread(key: &impl Hash, wait: SignedDuration) -> SignedDuration {
     let mut hasher = DefaultHasher::new();
     key.hash(&mut hasher);
     let share = i32::try_from(hasher.finish() % 100).unwrap_or(0);
-    wait.max(SignedDuration::ZERO) / 1000 * share
+    wait.clamp(SignedDuration::ZERO, WIDEST * 10) / 1000 * share
 }
 
 #[cfg(test)]
@@ -49,6 +52,7 @@ mod tests {
         for key in ["a", "b", "c"] {
             assert!(spread(&key, wait) < wait / 10);
             assert_eq!(spread(&key, wait), spread(&key, wait));
+            assert!(spread(&key, SignedDuration::from_hours(24)) < WIDEST);
         }
     }
 }

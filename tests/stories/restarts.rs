@@ -321,13 +321,13 @@ async fn what_happens_while_no_operator_runs_is_caught_up_with() -> Result<()> {
         world.start([])?;
         is_as_ever(world).await?;
         world.kill()?;
-        world.account.delete_record(&world.zone, "mail.caught-up.example", "MX").await?;
+        world.account.delete_record(&world.zone, "mail.caught-up.example", "TXT").await?;
         let seen = world.now().await?;
         world.start([])?;
         world.knows(1.0).await?;
         world.account.advance(SWEEP).await?;
         world.saw_since(seen, "RecordsPublished", "False").await?;
-        world.event("RecordPutBack", "mail.caught-up.example MX").await?;
+        world.event("RecordPutBack", "mail.caught-up.example TXT").await?;
         is_as_ever(world).await
     })
     .await
