@@ -17,9 +17,9 @@ async fn a_missing_permission_is_named_and_nothing_else_is_needed_than_to_grant_
         let denials = [
             (Service::Route53, "ListHostedZonesByName", "route53:ListHostedZonesByName"),
             (Service::Ses, "CreateEmailIdentity", "ses:CreateEmailIdentity"),
+            (Service::Ses, "GetEmailIdentity", "ses:GetEmailIdentity"),
             (Service::Route53, "ChangeResourceRecordSets", "route53:ChangeResourceRecordSets"),
             (Service::Ses, "PutEmailIdentityMailFromAttributes", "ses:PutEmailIdentityMailFromAttributes"),
-            (Service::Ses, "GetEmailIdentity", "ses:GetEmailIdentity"),
         ];
         let mut faults = Vec::new();
         for (service, operation, _) in denials {
