@@ -143,7 +143,6 @@ impl Api {
         let mut kept = self.kept();
         resource.metadata.namespace = Some(namespace.to_owned());
         resource.metadata.generation = Some(1);
-        resource.metadata.creation_timestamp = Some(Time(now));
         resource.metadata.uid = Some(format!("uid-{}", kept.written + 1));
         resource.metadata.creation_timestamp = Some(Time(now));
         kept.write(now, resource);

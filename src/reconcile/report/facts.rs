@@ -312,7 +312,8 @@ fn dmarc(subject: &Subject<'_>, plan: &Plan, pending: &[PendingChange], now: &Ti
     let entered =
         finding.is_some_and(|finding| finding.verdict == Verdict::Right || !(contended || subject.spec.suspend));
     if !entered {
-        return before.cloned();
+        // One that was never served was not entered either: somebody was faster.
+        return before.filter(|before| before.since.is_some()).cloned();
     }
     let same = before.filter(|before| before.stage == stage);
     let since = same.and_then(|before| before.since.clone()).or_else(|| served.then(|| now.clone()));
