@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 
 use super::view::{PAGE, Part, ZoneView};
-use super::writer::{Sends, ZoneWriter};
+use super::writer::{Accepted, Sends, ZoneWriter};
 use super::{DnsProvider, HostedZone, RecordChange, RecordSet, ZoneId};
 use crate::clock::Clock;
 use crate::cloud::CloudError;
@@ -118,11 +118,11 @@ impl<P: DnsProvider> Dns<P> {
         }
     }
 
-    /// Makes all changes or none, and answers with the change's ID. It may wait until others of the zone have left.
+    /// Makes all changes or none, and answers with the change's ID and time. It may wait until others of the zone have left.
     ///
     /// # Errors
     /// When the provider's answer is one; whether the changes were made is then unknown if it is `Unavailable`.
-    pub async fn change(&self, zone: &ZoneId, changes: &[RecordChange]) -> Result<String, CloudError> {
+    pub async fn change(&self, zone: &ZoneId, changes: &[RecordChange]) -> Result<Accepted, CloudError> {
         self.zone(zone).writer.change(zone, changes, self).await
     }
 
