@@ -18,7 +18,7 @@ use std::future::Future;
 
 use jiff::{Timestamp, Unit};
 
-use crate::api::status::IdentityStatus;
+use crate::api::status::{IdentityStatus, RecordStatus};
 use crate::api::{SesDomain, SesDomainStatus};
 use crate::clock::Clock;
 use crate::dns::DnsProvider;
@@ -219,10 +219,10 @@ fn claims_more(ahead: &SesDomainStatus, written: &SesDomainStatus) -> bool {
     let of_identity = claims.tags.iter().any(|key| !known.tags.contains(key))
         || (claims.configuration_set_name.is_some() && known.configuration_set_name.is_none())
         || (claims.manages_feedback_forwarding && !known.manages_feedback_forwarding);
-    let of_records = ahead
-        .records
-        .iter()
-        .filter(|entry| entry.ours)
-        .any(|entry| !written.records.iter().any(|known| known.ours && ledger::same_place(known, entry)));
+    let of_records = ahead.records.iter().filter(|entry| entry.ours).any(|entry| {
+        let same =
+            |known: &RecordStatus| known.ours && known.origin == entry.origin && ledger::same_place(known, entry);
+        !written.records.iter().any(same)
+    });
     ahead.region != written.region || of_identity || of_records
 }

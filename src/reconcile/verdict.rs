@@ -38,7 +38,10 @@ pub fn judge(wanted: &WantedRecord, around: &[RecordSet], zone: &DomainName, ent
         ([], _) if ours && entry.is_some_and(|entry| entry.published) => Verdict::Drifted(None),
         ([], _) => Verdict::Missing,
         ([value], Some(set)) if means(wanted, value) => {
-            let made = entry.is_some_and(|entry| entry.origin == RecordOrigin::Created);
+            let made = entry.is_some_and(|entry| {
+                let seen = entry.published || same_value(&wanted.record_type, value, &entry.value);
+                entry.origin == RecordOrigin::Created && seen
+            });
             let ttl_is_ours = ours && made && set.values.len() == 1;
             if ttl_is_ours && set.ttl != Some(wanted.ttl) {
                 let written = entry.is_some_and(|entry| set.ttl == Some(entry.ttl));

@@ -2,8 +2,8 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use ses_operator::api::SesDomainStatus;
-use ses_operator::api::status::RecordPurpose;
-use ses_operator::dns::{RecordType, text};
+use ses_operator::api::status::{RecordPurpose, RecordStatus};
+use ses_operator::dns::{RecordSet, RecordType, text};
 use ses_operator::domain_name::DomainName;
 use ses_operator::ses::VerificationStatus;
 
@@ -79,17 +79,8 @@ fn lie(state: &mut State, before: Option<&SesDomainStatus>, status: &SesDomainSt
             let place = (name, record_type);
             // Where an answer was lost, a record that stands is believed to be served after a while, or as it was before.
             let stands = zone.and_then(|zone| zone.sets.get(&place)).filter(|_| state.faults.struck > 0);
-            let set = zone.and_then(|zone| zone.served.get(&place)).or(stands);
-            let values: Vec<String> =
-                set.map(|set| set.values.iter().map(|value| text::unquote(value)).collect()).unwrap_or_default();
-            let there = match entry.purpose {
-                // A value with the same meaning is as good.
-                RecordPurpose::Dmarc | RecordPurpose::MailFromSpf => {
-                    let kind = entry.value.split([';', ' ']).next().unwrap_or_default();
-                    values.iter().any(|value| value.starts_with(kind))
-                }
-                _ => !values.is_empty(),
-            };
+            let served = zone.and_then(|zone| zone.served.get(&place));
+            let there = [served, stands].into_iter().flatten().any(|set| holds(set, entry));
             if entry.published && !there {
                 return Some(format!(
                     "{} {} is said to be published, and is not served",
@@ -99,4 +90,15 @@ fn lie(state: &mut State, before: Option<&SesDomainStatus>, status: &SesDomainSt
         }
     }
     None
+}
+
+/// Whether a set has a value of the entry's kind: one with the same meaning is as good.
+fn holds(set: &RecordSet, entry: &RecordStatus) -> bool {
+    match entry.purpose {
+        RecordPurpose::Dmarc | RecordPurpose::MailFromSpf => {
+            let kind = entry.value.split([';', ' ']).next().unwrap_or_default();
+            set.values.iter().any(|value| text::unquote(value).starts_with(kind))
+        }
+        RecordPurpose::Dkim | RecordPurpose::MailFromMx => !set.values.is_empty(),
+    }
 }

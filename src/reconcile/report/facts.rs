@@ -307,6 +307,10 @@ fn dmarc(subject: &Subject<'_>, plan: &Plan, pending: &[PendingChange], now: &Ti
     let Some(standing) = &plan.dmarc else { return before.cloned() };
     let stage = standing.stage.clone()?;
     let finding = plan.findings.iter().find(|finding| finding.wanted.purpose == RecordPurpose::Dmarc);
+    if finding.is_none() {
+        // Its zone was not read.
+        return before.cloned();
+    }
     let served = finding.is_some_and(|finding| {
         finding.in_sync && !pending.iter().any(|change| change.hosted_zone_id == finding.zone.0)
     });

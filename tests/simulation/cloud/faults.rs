@@ -27,6 +27,8 @@ pub struct Faults {
     chance: Option<Chance>,
     /// How many calls were struck.
     pub struck: usize,
+    /// Whether one of them landed after its sender's death.
+    pub landed_late: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -72,6 +74,7 @@ impl Faults {
     pub(super) fn strike(&mut self, operation: &str, object: &str, now: Timestamp) -> Option<Strike> {
         let strike = self.draw(operation, object, now);
         self.struck += usize::from(strike.is_some());
+        self.landed_late |= matches!(strike, Some(Strike::LandLate(_)));
         strike
     }
 

@@ -71,6 +71,8 @@ pub struct State {
     pub calls: BTreeMap<&'static str, usize>,
     /// How many calls changed something.
     pub mutations: usize,
+    /// Whether each call is told: for a person who looks into a seed, with TRACE=1.
+    pub told: bool,
     /// How many statuses were written.
     pub statuses: usize,
     /// Whether what a status says is compared with what is so: not where a story changes things behind the operator's back.
@@ -95,6 +97,7 @@ impl Cloud {
             guard: Guard::default(),
             calls: BTreeMap::new(),
             mutations: 0,
+            told: std::env::var_os("TRACE").is_some(),
             statuses: 0,
             watches_words: false,
         };
@@ -175,7 +178,11 @@ impl Cloud {
         let mut state = self.state();
         *state.calls.entry(operation).or_default() += 1;
         let now = state.now();
-        state.faults.strike(operation, object, now)
+        let strike = state.faults.strike(operation, object, now);
+        if state.told {
+            println!("{now} {operation} {object} {strike:?}");
+        }
+        strike
     }
 
     /// The way to the service or back. Whoever is killed on it goes no further.

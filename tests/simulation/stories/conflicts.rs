@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::simulation::{NAME, Simulation, hours, manifest, minutes};
+use crate::cloud::Intruder;
+use crate::cloud::faults::Strike;
+use crate::simulation::{NAME, Simulation, ZONE, hours, manifest, minutes};
 
 #[test]
 fn a_foreign_record_is_left_reported_and_given_way_to_until_it_goes() {
@@ -163,7 +165,7 @@ fn a_mail_from_name_of_an_older_sesdomain_is_a_conflict_and_the_older_one_goes_o
     let mut simulation = Simulation::new();
     simulation.apply("older", manifest(json!({"domain": "mail.example.com", "mailFromSubdomain": "bounce"})));
     simulation.pass(hours(1));
-    let records = simulation.state().zones.zone(crate::simulation::ZONE).sets.len();
+    let records = simulation.state().zones.zone(ZONE).sets.len();
     simulation.apply(NAME, manifest(json!({"dmarcPolicy": null})));
     simulation.pass(hours(1));
     let stalled = simulation.condition("Stalled");
@@ -172,7 +174,7 @@ fn a_mail_from_name_of_an_older_sesdomain_is_a_conflict_and_the_older_one_goes_o
             && stalled.contains("set another spec.mailFromSubdomain"),
         "{stalled}"
     );
-    let now = simulation.state().zones.zone(crate::simulation::ZONE).sets.len();
+    let now = simulation.state().zones.zone(ZONE).sets.len();
     assert_eq!(now, records + 3, "the DKIM records alone");
     assert!(simulation.condition_of("older", "Ready").starts_with("True"), "{}", simulation.describe());
     simulation.change(json!({"dmarcPolicy": null, "mailFromSubdomain": "other"}));
@@ -194,4 +196,23 @@ fn a_younger_sesdomain_at_the_mail_from_name_is_a_warning() {
     assert!(simulation.condition("RecordsPublished").contains("is the domain of the SesDomain mail/younger as well"));
     assert!(simulation.condition_of("younger", "Ready").starts_with("True"), "{}", simulation.describe());
     simulation.no_harm();
+}
+
+#[test]
+fn a_strangers_policy_that_was_merged_with_when_the_operator_died_is_kept() {
+    let mut simulation = Simulation::new();
+    let value = "\"v=spf1 include:elsewhere.example ~all\"";
+    let place = (ZONE, "mail.example.com", "TXT");
+    simulation.state().intruder =
+        Some(Intruder { zone: place.0, name: place.1, record_type: place.2, value, protected: false });
+    // Refused, since somebody was faster, and not told so; then merged, and not told either.
+    simulation.strike("route53:ChangeResourceRecordSets", 1, Strike::LoseAnswer);
+    simulation.state().faults.add("route53:ChangeResourceRecordSets", 0, 1, Strike::DieAfter);
+    simulation.apply(NAME, manifest(json!({"dns": {"onConflict": "Merge", "ttl": 60}})));
+    simulation.until_ready();
+    let merged = ["\"v=spf1 include:elsewhere.example include:amazonses.com ~all\""];
+    assert_eq!(simulation.values("mail.example.com", "TXT"), merged, "{}", simulation.describe());
+    simulation.delete(NAME);
+    simulation.pass(minutes(10));
+    assert_eq!(simulation.values("mail.example.com", "TXT"), [value], "{}", simulation.describe());
 }

@@ -1,7 +1,9 @@
 //! The walk from monitoring to enforcement.
 
 use serde_json::json;
+use ses_operator::cloud::ErrorKind;
 
+use crate::cloud::faults::Strike;
 use crate::simulation::{NAME, Simulation, days, hours, manifest, minutes};
 
 const DMARC: &str = "_dmarc.example.com";
@@ -197,4 +199,18 @@ fn a_lost_status_and_new_report_uris_at_once_are_no_conflict() {
     simulation.change(json!({"dmarcPolicy": {"stages": stages, "aggregateReportUris": ["mailto:new@example.com"]}}));
     simulation.until_ready();
     assert!(simulation.values("_dmarc.example.com", "TXT")[0].contains("mailto:new@example.com"));
+}
+
+#[test]
+fn a_stage_whose_record_is_refused_while_its_zone_cant_be_read_goes_on_where_it_was() {
+    let mut simulation = Simulation::settled(json!({}));
+    simulation.strike("route53:ChangeResourceRecordSets", 1, Strike::Refuse(ErrorKind::Denied));
+    let stage = |simulation: &Simulation| simulation.status().dmarc.map(|dmarc| (dmarc.stage, dmarc.since.is_some()));
+    let refused = simulation.until(days(31), |simulation| stage(simulation) == Some(("quarantine".to_owned(), false)));
+    assert!(refused, "{}", simulation.describe());
+    simulation.strike("route53:ListResourceRecordSets", 4, Strike::Refuse(ErrorKind::Throttled));
+    simulation.operator.restart();
+    simulation.pass(minutes(10));
+    assert_eq!(stage(&simulation), Some(("quarantine".to_owned(), true)), "{}", simulation.describe());
+    assert_eq!(policy(&simulation), "p=quarantine");
 }
