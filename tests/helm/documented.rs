@@ -122,6 +122,7 @@ fn every_link_leads_to_a_file() -> Result<()> {
         "docs/installing.md",
         "docs/operations.md",
         "docs/plan.md",
+        "docs/sizing.md",
         "docs/sesdomain.md",
     ] {
         let text = render::read(page)?;
