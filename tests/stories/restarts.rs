@@ -243,7 +243,12 @@ async fn the_api_server_may_go_and_come_back() -> Result<()> {
         plane.stop_api_server()?;
         // SES verifies meanwhile, and the operator can't tell anybody.
         let mark = world.mark().await?;
-        world.calls_since(mark, "GetEmailIdentity").await?;
+        let operator = world.operator.as_ref().context("an operator")?;
+        until("the operator to have something to tell", SOON, async || {
+            ensure!(operator.log().contains("can't write to the API server"), "{}", operator.log());
+            Ok(())
+        })
+        .await?;
         plane.start_api_server().await?;
         is_as_ever(world).await?;
         world.apply(with(everything(), json!({"tags": {"team": "other"}}))).await?;
