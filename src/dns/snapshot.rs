@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 
 use super::view::{PAGE, Part, ZoneView};
-use super::writer::{Sends, ZoneWriter};
+use super::writer::{Accepted, Sends, ZoneWriter};
 use super::{DnsProvider, HostedZone, RecordChange, RecordSet, ZoneId};
 use crate::clock::Clock;
 use crate::cloud::CloudError;
@@ -86,16 +86,17 @@ impl<P: DnsProvider> Dns<P> {
     }
 
     /// Reads a zone of about `size` record sets now: whole, or domain by domain where that costs fewer calls. `domains` are
-    /// the domains with the names that matter of each.
+    /// the domains with the names that matter of each. `look` sees what was read: a zone is too large to be handed out.
     ///
     /// # Errors
     /// When the provider's answer is one.
-    pub async fn reread(
+    pub async fn reread<T>(
         &self,
         zone: &ZoneId,
         size: usize,
         domains: &[(DomainName, Vec<DomainName>)],
-    ) -> Result<ZoneView, CloudError> {
+        look: impl FnOnce(&ZoneView) -> T,
+    ) -> Result<T, CloudError> {
         let of = self.zone(zone);
         let mut view = of.view.lock().await;
         if size.div_ceil(PAGE) <= domains.len().max(1) {
@@ -106,7 +107,7 @@ impl<P: DnsProvider> Dns<P> {
                 self.read_part(zone, domain, names, self.clock.now(), &mut view).await?;
             }
         }
-        Ok(view.clone())
+        Ok(look(&view))
     }
 
     /// Forgets what was read of a zone.
@@ -117,11 +118,11 @@ impl<P: DnsProvider> Dns<P> {
         }
     }
 
-    /// Makes all changes or none, and answers with the change's ID. It may wait until others of the zone have left.
+    /// Makes all changes or none, and answers with the change's ID and time. It may wait until others of the zone have left.
     ///
     /// # Errors
     /// When the provider's answer is one; whether the changes were made is then unknown if it is `Unavailable`.
-    pub async fn change(&self, zone: &ZoneId, changes: &[RecordChange]) -> Result<String, CloudError> {
+    pub async fn change(&self, zone: &ZoneId, changes: &[RecordChange]) -> Result<Accepted, CloudError> {
         self.zone(zone).writer.change(zone, changes, self).await
     }
 

@@ -29,7 +29,7 @@ pub struct ZoneWriter {
     waiting: Mutex<VecDeque<Entry>>,
     /// Held by whoever sends.
     baton: tokio::sync::Mutex<()>,
-    last: Mutex<Option<Sent>>,
+    last: Mutex<Option<Accepted>>,
     arrived: Notify,
 }
 
@@ -37,13 +37,16 @@ pub struct ZoneWriter {
 struct Entry {
     changes: Vec<RecordChange>,
     caller: Caller,
-    answer: oneshot::Sender<Result<String, CloudError>>,
+    answer: oneshot::Sender<Result<Accepted, CloudError>>,
 }
 
-#[derive(Clone, Debug)]
-struct Sent {
-    id: String,
-    at: Timestamp,
+/// A change that the provider has accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// Its ID.
+    pub id: String,
+    /// When it was accepted.
+    pub at: Timestamp,
 }
 
 /// What the writer works with: the provider, and who is told what was written.
@@ -71,7 +74,7 @@ impl ZoneWriter {
         zone: &ZoneId,
         changes: &[RecordChange],
         with: &(impl Sends + Sync),
-    ) -> Result<String, CloudError> {
+    ) -> Result<Accepted, CloudError> {
         let (sender, mut answer) = oneshot::channel();
         self.waiting().push_back(Entry { changes: changes.to_vec(), caller: Caller::current(), answer: sender });
         tokio::select! {
@@ -99,9 +102,9 @@ impl ZoneWriter {
     async fn send_until(
         &self,
         zone: &ZoneId,
-        mut answer: oneshot::Receiver<Result<String, CloudError>>,
+        mut answer: oneshot::Receiver<Result<Accepted, CloudError>>,
         with: &(impl Sends + Sync),
-    ) -> Result<String, CloudError> {
+    ) -> Result<Accepted, CloudError> {
         loop {
             match answer.try_recv() {
                 Ok(answer) => return answer,
@@ -145,9 +148,10 @@ impl ZoneWriter {
             match caller.scope(with.provider().change(zone, &changes)).await {
                 Ok(id) => {
                     tally.accepted();
-                    *self.last() = Some(Sent { id: id.clone(), at: with.clock().now() });
+                    let accepted = Accepted { id, at: with.clock().now() };
+                    *self.last() = Some(accepted.clone());
                     with.made(zone, &changes).await;
-                    part.into_iter().for_each(|entry| entry.tell(Ok(id.clone())));
+                    part.into_iter().for_each(|entry| entry.tell(Ok(accepted.clone())));
                 }
                 Err(error) => match (tally.refused(error.kind, part.len()), busy.next()) {
                     (Refused::Again, Some(seconds)) => {
@@ -174,19 +178,19 @@ impl ZoneWriter {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn last(&self) -> MutexGuard<'_, Option<Sent>> {
+    fn last(&self) -> MutexGuard<'_, Option<Accepted>> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Entry {
-    fn tell(self, answer: Result<String, CloudError>) {
+    fn tell(self, answer: Result<Accepted, CloudError>) {
         // Whoever asked may have been ended meanwhile.
         let _ = self.answer.send(answer);
     }
 }
 
-fn departure(sent: &Sent) -> Timestamp {
+fn departure(sent: &Accepted) -> Timestamp {
     sent.at.checked_add(GATHERING).unwrap_or(sent.at)
 }
 

@@ -12,10 +12,12 @@ use super::caller::{Caller, Class};
 use super::fair_queue::FairQueue;
 use crate::clock::Clock;
 
-/// After AWS throttles, the pace is halved, down to this part of the one that was set.
+/// After AWS throttles the pace is this part of what it was: a single refusal costs a few seconds.
+const SLOWER: f64 = 0.7;
+/// And never less than this part of the one that was set.
 const SLOWEST: f64 = 1.0 / 16.0;
 /// Each call that is not throttled brings back this part of the pace that was set.
-const RECOVERY: f64 = 0.01;
+const RECOVERY: f64 = 0.02;
 
 /// How fast calls may follow each other.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,7 +66,7 @@ impl Bucket {
         Err(now.checked_add(wait).unwrap_or(Timestamp::MAX))
     }
 
-    /// AWS has throttled: half the pace, once a second at the most, since calls that were sent together are refused
+    /// AWS has throttled: a slower pace, once a second at the most, since calls that were sent together are refused
     /// together.
     fn slow_down(&mut self, now: Timestamp) {
         if now.duration_since(self.slowed) < SignedDuration::from_secs(1) && self.slowed <= now {
@@ -72,7 +74,7 @@ impl Bucket {
         }
         self.slowed = now;
         self.tokens = self.tokens.min(0.0);
-        self.rate = (self.rate / 2.0).max(self.pace.rate * SLOWEST);
+        self.rate = (self.rate * SLOWER).max(self.pace.rate * SLOWEST);
     }
 
     fn speed_up(&mut self) {
@@ -197,12 +199,14 @@ mod tests {
     }
 
     #[test]
-    fn a_throttled_caller_halves_its_pace_once_a_second_and_never_stands_still() {
+    fn a_throttled_caller_slows_down_once_a_second_and_never_stands_still() {
         let mut bucket = Bucket::full(Pace::per_second(4.0), at(0));
-        for (milliseconds, rate) in [(0, 2.0), (10, 2.0), (1010, 1.0), (2010, 0.5), (3010, 0.25), (9000, 0.25)] {
+        for (milliseconds, rate) in [(0, 2.8), (10, 2.8), (1010, 1.96), (2010, 1.372)] {
             bucket.slow_down(at(milliseconds));
             assert!((bucket.rate - rate).abs() < 1e-9, "after {milliseconds} ms: {}", bucket.rate);
         }
+        (3..60).for_each(|second| bucket.slow_down(at(second * 1010)));
+        assert!((bucket.rate - 0.25).abs() < 1e-9, "a sixteenth: {}", bucket.rate);
     }
 
     #[test]
@@ -213,7 +217,7 @@ mod tests {
             bucket.speed_up();
             bucket.rate >= 4.0
         });
-        assert_eq!(calls, Some(50));
+        assert_eq!(calls, Some(15));
         bucket.speed_up();
         assert!(bucket.rate <= 4.0);
     }

@@ -2,6 +2,7 @@
 
 use crate::cloud::{CloudError, ErrorKind};
 use crate::dns::snapshot::Dns;
+use crate::dns::writer::Accepted;
 use crate::dns::{DnsProvider, ZoneId};
 use crate::reconcile::plan::Change;
 use crate::reconcile::subject::Subject;
@@ -13,8 +14,8 @@ use crate::ses::snapshot::Identities;
 pub struct Applied {
     /// The changes that were made, in their order.
     pub made: Vec<Change>,
-    /// The changes that DNS has accepted: the zone and the change's ID.
-    pub accepted: Vec<(ZoneId, String)>,
+    /// The changes that DNS has accepted, each with its zone.
+    pub accepted: Vec<(ZoneId, Accepted)>,
     /// The failure that ended it.
     pub failure: Option<CloudError>,
 }
@@ -34,8 +35,8 @@ pub async fn apply<S: IdentityService, D: DnsProvider>(
             Change::ChangeIdentity { change, .. } => identities.change(&key, change).await,
             Change::DeleteIdentity => identities.delete(&key).await,
             Change::ChangeRecords { zone, changes } => match dns.change(zone, changes).await {
-                Ok(id) => {
-                    applied.accepted.push((zone.clone(), id));
+                Ok(accepted) => {
+                    applied.accepted.push((zone.clone(), accepted));
                     Ok(())
                 }
                 Err(error) => Err(error),

@@ -31,10 +31,12 @@ pub mod compare;
 
 /// Rounds are at least so far apart: what comes due in between is looked at together.
 const TICK: SignedDuration = SignedDuration::from_secs(60);
-/// The list of identities is never older than this: with [`TICK`], a loss of DKIM is seen within 15 minutes.
+/// The list of identities is read as often, so that with [`TICK`] a loss of DKIM is seen within 15 minutes.
 const LIST_AGE: SignedDuration = SignedDuration::from_mins(14);
 /// How often each zone is read.
 const ZONE_ROUND: SignedDuration = SignedDuration::from_mins(60);
+/// What was read of a zone for those who were woken for their daily look is kept for so long.
+const LENT: SignedDuration = SignedDuration::from_mins(10);
 /// What was read is forgotten when it is older than whatever may use it.
 const MEMORY: SignedDuration = SignedDuration::from_mins(65);
 /// A zone that could not be read is tried again in the next round but so many.
@@ -63,12 +65,14 @@ pub struct Rounds<S, D, W> {
     compared: BTreeMap<Region, Timestamp>,
     /// Zones that could not be read, and how often.
     missed: BTreeMap<ZoneId, u32>,
+    /// Zones whose domains were woken for their daily look, and when.
+    lent: BTreeMap<ZoneId, Timestamp>,
 }
 
 impl<S: IdentityService, D: DnsProvider, W: Watched> Rounds<S, D, W> {
     /// Rounds that have not begun.
     pub fn new(reconciler: Arc<Reconciler<S, D>>, watched: W) -> Self {
-        Self { reconciler, watched, compared: BTreeMap::new(), missed: BTreeMap::new() }
+        Self { reconciler, watched, compared: BTreeMap::new(), missed: BTreeMap::new(), lent: BTreeMap::new() }
     }
 
     /// Goes round until it is dropped.
@@ -94,9 +98,13 @@ impl<S: IdentityService, D: DnsProvider, W: Watched> Rounds<S, D, W> {
         for zone in due {
             self.zone(zone, now).await;
         }
+        for zone in self.lent.extract_if(.., |_, at| *at + LENT <= now).map(|(zone, _)| zone).collect::<Vec<_>>() {
+            self.reconciler.dns.release(&zone).await;
+        }
         self.reconciler.identities.prune(now - MEMORY);
         self.reconciler.dns.prune(now - MEMORY).await;
         let next = zones.iter().map(|zone| next_time(zone, now)).min().unwrap_or(Timestamp::MAX);
+        let next = self.lent.values().map(|at| *at + LENT).min().map_or(next, |lent| next.min(lent));
         let next = if self.missed.is_empty() { next.min(now + LIST_AGE) } else { now };
         next.max(now + TICK)
     }
@@ -116,7 +124,7 @@ impl<S: IdentityService, D: DnsProvider, W: Watched> Rounds<S, D, W> {
 
     /// Compares the list of a Region with what was seen last.
     async fn identities(&mut self, region: &Region, now: Timestamp) {
-        let (read_at, listed) = match self.reconciler.identities.listed(region, now - LIST_AGE).await {
+        let (read_at, listed) = match self.reconciler.identities.listed(region, now - LIST_AGE + TICK).await {
             Ok(listed) => listed,
             Err(error) => return tracing::debug!(%error, "the identities of {region} could not be listed"),
         };
@@ -148,35 +156,57 @@ impl<S: IdentityService, D: DnsProvider, W: Watched> Rounds<S, D, W> {
         };
         let listed = zones.iter().find(|listed| listed.id == *zone);
         let name = listed.map_or_else(|| DomainName::new(""), |listed| listed.name.clone());
-        let view = match dns.reread(zone, listed.map_or(0, |listed| listed.record_sets), &asked).await {
-            Ok(view) => view,
+        let look = |view: &ZoneView| {
+            let (mut woken, mut all_rest) = (Vec::new(), true);
+            self.watched.each_in_zone(zone, &mut |domain| {
+                all_rest &= rest::at_rest(domain, now);
+                woken.extend(
+                    self.class_of(domain, zone, &name, &zones, view, now).map(|class| Woken::new(domain, class)),
+                );
+            });
+            (woken, all_rest)
+        };
+        let looked = match dns.reread(zone, listed.map_or(0, |listed| listed.record_sets), &asked, look).await {
             // It is gone, or may not be read any more: each of its domains has to say so.
-            Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Denied) => ZoneView::default(),
+            Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Denied) => {
+                Ok(look(&ZoneView::default()))
+            }
+            looked => looked,
+        };
+        let (woken, all_rest) = match looked {
+            Ok(looked) => looked,
             Err(error) => return self.missed(zone, &error),
         };
         self.missed.remove(zone);
-        let (mut woken, mut all_rest) = (Vec::new(), true);
-        self.watched.each_in_zone(zone, &mut |domain| {
-            let Some((root, names)) = names_in(domain, zone) else { return };
-            let rests = rest::at_rest(domain, now);
-            all_rest &= rests;
-            let around = view.answer(&root, &names, Timestamp::MIN);
-            let differs = around.is_none_or(|(around, _)| {
-                let status = domain.status.as_ref();
-                status.is_some_and(|status| compare::records_differ(status, &root, zone, &name, &around))
-            });
-            let uid = domain.metadata.uid.as_deref().unwrap_or_default();
-            if differs || self.has_moved(domain, zone, &zones) {
-                woken.push(Woken::new(domain, Class::Repair));
-            } else if rests && rest::daily(uid, now) <= now + ZONE_ROUND {
-                woken.push(Woken::new(domain, Class::Sweep));
-            }
-        });
-        if woken.is_empty() && all_rest {
-            // Whoever is awake shares what was read; else it has served.
+        // Whoever is awake shares what was read; else it has served.
+        if all_rest && woken.is_empty() {
             dns.release(zone).await;
+        } else if all_rest && woken.iter().all(|woken| woken.class == Class::Sweep) {
+            self.lent.insert(zone.clone(), now);
         }
         self.wake(woken);
+    }
+
+    /// How urgently a domain is to be reconciled for what its zone holds, if it is.
+    fn class_of(
+        &self,
+        domain: &SesDomain,
+        zone: &ZoneId,
+        zone_name: &DomainName,
+        zones: &[HostedZone],
+        view: &ZoneView,
+        now: Timestamp,
+    ) -> Option<Class> {
+        let (root, names) = names_in(domain, zone)?;
+        let differs = view.answer(&root, &names, Timestamp::MIN).is_none_or(|(around, _)| {
+            let status = domain.status.as_ref();
+            status.is_some_and(|status| compare::records_differ(status, &root, zone, zone_name, &around))
+        });
+        if differs || self.has_moved(domain, zone, zones) {
+            return Some(Class::Repair);
+        }
+        let uid = domain.metadata.uid.as_deref().unwrap_or_default();
+        (rest::at_rest(domain, now) && rest::daily(uid, now) <= now + ZONE_ROUND).then_some(Class::Sweep)
     }
 
     /// Whether a record of this zone belongs into another one by now.

@@ -122,18 +122,30 @@ fn every_link_leads_to_a_file() -> Result<()> {
         "docs/installing.md",
         "docs/operations.md",
         "docs/plan.md",
+        "docs/sizing.md",
         "docs/sesdomain.md",
     ] {
         let text = render::read(page)?;
         for target in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target) {
             if !target.starts_with("https://") {
-                let folder = render::file(page);
-                let target = folder.parent().context("a folder")?.join(target);
-                assert!(target.exists(), "{page} leads to {}", target.display());
+                let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+                let here = render::file(page);
+                let file = if file.is_empty() { here } else { here.parent().context("a folder")?.join(file) };
+                assert!(file.exists(), "{page} leads to {target}");
+                let found =
+                    heading.is_empty() || headings(&std::fs::read_to_string(&file)?).contains(&heading.to_owned());
+                assert!(found, "{page} leads to {target}, and there is no such heading");
                 links += 1;
             }
         }
     }
     assert!(links > 15, "{links} links");
     Ok(())
+}
+
+/// A page's headings, as links name them.
+fn headings(page: &str) -> Vec<String> {
+    let titles = page.lines().filter_map(|line| line.strip_prefix('#')).map(|line| line.trim_start_matches('#').trim());
+    let kept = |sign: &char| sign.is_alphanumeric() || matches!(sign, ' ' | '-' | '_');
+    titles.map(|title| title.to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-")).collect()
 }

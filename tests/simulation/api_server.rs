@@ -27,10 +27,13 @@ pub struct Api {
     kept: Arc<Mutex<Kept>>,
 }
 
+/// A resource as it was from a time on.
+type Version = (Timestamp, Option<Arc<SesDomain>>);
+
 #[derive(Clone, Debug, Default)]
 pub struct Kept {
     /// The versions of each resource by its key, the last one last; `None` where it was gone.
-    versions: BTreeMap<String, Vec<(Timestamp, Option<Arc<SesDomain>>)>>,
+    versions: BTreeMap<String, Vec<Version>>,
     written: u64,
     pub events: Vec<(Timestamp, String, Event)>,
     /// Every status that was written, where the story wants them.
@@ -58,12 +61,7 @@ impl Kept {
         self.versions.get(key).and_then(|versions| versions.last()).and_then(|(_, latest)| latest.as_ref())
     }
 
-    fn shown(
-        &self,
-        versions: &[(Timestamp, Option<Arc<SesDomain>>)],
-        now: Timestamp,
-        began: Timestamp,
-    ) -> Option<Arc<SesDomain>> {
+    fn shown(&self, versions: &[Version], now: Timestamp, began: Timestamp) -> Option<Arc<SesDomain>> {
         let until = (now - self.watch_lag).max(began);
         let shown = versions.iter().rev().find(|(at, _)| *at <= until).or_else(|| versions.first());
         shown.and_then(|(_, version)| version.clone())

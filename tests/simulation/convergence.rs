@@ -194,7 +194,7 @@ impl Story {
         if let Some((name, record_type, value)) = self.intruder {
             let zone = self.zone_of(name);
             let merges = self.specs().any(|spec| spec.on_conflict() == OnConflict::Merge);
-            let protected = !self.overwrites() && !(merges && value.contains("v=spf1"));
+            let protected = !(self.overwrites() || merges && value.contains("v=spf1"));
             simulation.state().intruder = Some(Intruder { zone, name, record_type, value, protected });
         }
         simulation.state().guard.leaves_foreign_identities = self.identity && !self.adopts();

@@ -7,6 +7,7 @@ use super::difference::{self, FORESEEN_TOKENS};
 use super::{Await, Step};
 use crate::api::SesDomainStatus;
 use crate::api::status::{PendingChange, RecordPurpose};
+use crate::dns::writer::Accepted;
 use crate::dns::{HostedZone, RecordChange, RecordSet};
 use crate::reconcile::apply::Applied;
 use crate::reconcile::observe::Observed;
@@ -82,7 +83,9 @@ impl Play<'_> {
         let subject = Subject { status: &self.status, ..self.subject.clone() };
         let plan = plan::plan(&subject, &self.observed, self.now);
         let accepted = plan.changes.iter().filter_map(|change| match change {
-            Change::ChangeRecords { zone, .. } => Some((zone.clone(), FORESEEN.to_owned())),
+            Change::ChangeRecords { zone, .. } => {
+                Some((zone.clone(), Accepted { id: FORESEEN.to_owned(), at: self.now }))
+            }
             Change::CreateIdentity(_) | Change::ChangeIdentity { .. } | Change::DeleteIdentity => None,
         });
         let applied = Applied { accepted: accepted.collect(), made: plan.changes.clone(), failure: None };

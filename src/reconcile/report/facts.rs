@@ -12,6 +12,7 @@ use crate::api::status::{
 use crate::cloud::ErrorKind;
 use crate::dmarc::stages;
 use crate::dns::RecordChange;
+use crate::dns::writer::Accepted;
 use crate::domain_name::DomainName;
 use crate::reconcile::apply::Applied;
 use crate::reconcile::ledger;
@@ -38,7 +39,7 @@ pub(super) fn facts(
     }
     let known = observed.looked && observed.identity.is_ok();
     let time = Time(now);
-    let pending = if observed.looked { pending(observed, applied, &time) } else { before.pending_changes.clone() };
+    let pending = if observed.looked { pending(observed, applied) } else { before.pending_changes.clone() };
     let records = records(subject, plan, applied, &time);
     let mut zones: Vec<HostedZoneStatus> = observed.zones.as_ref().ok().filter(|_| observed.looked).map_or_else(
         || before.hosted_zones.clone(),
@@ -82,11 +83,13 @@ fn inherited(subject: &Subject<'_>, found: &Identity) -> Option<SesDomainStatus>
     })
 }
 
-fn pending(observed: &Observed, applied: &Applied, now: &Time) -> Vec<PendingChange> {
-    let accepted = applied.accepted.iter().map(|(zone, id)| PendingChange {
-        id: id.clone(),
+fn pending(observed: &Observed, applied: &Applied) -> Vec<PendingChange> {
+    // To the second, as the status holds times.
+    let since = |accepted: &Accepted| Timestamp::from_second(accepted.at.as_second()).unwrap_or(accepted.at);
+    let accepted = applied.accepted.iter().map(|(zone, accepted)| PendingChange {
+        id: accepted.id.clone(),
         hosted_zone_id: zone.to_string(),
-        since: now.clone(),
+        since: Time(since(accepted)),
     });
     observed.pending.iter().cloned().chain(accepted).collect()
 }

@@ -36,7 +36,7 @@ pub(super) fn dkim(attributes: Option<DkimAttributes>, found: Option<Verificatio
     Dkim {
         status,
         signing_enabled: attributes.signing_enabled,
-        tokens: attributes.tokens.unwrap_or_default(),
+        tokens: sorted(attributes.tokens.unwrap_or_default()),
         signing_hosted_zone: attributes
             .signing_hosted_zone
             .filter(|zone| !zone.is_empty())
@@ -56,6 +56,12 @@ pub(super) fn dkim(attributes: Option<DkimAttributes>, found: Option<Verificatio
             .filter(|_| status != VerificationStatus::Success)
             .map(|error| error.as_str().to_owned()),
     }
+}
+
+/// SES promises no order: another one must not look like a change.
+fn sorted(mut tokens: Vec<String>) -> Vec<String> {
+    tokens.sort();
+    tokens
 }
 
 /// Where there is no MAIL FROM domain SES sends the behaviour alone, and the SDK makes the name empty.
@@ -144,6 +150,15 @@ mod tests {
             behavior: MxFailureBehavior::RejectMessage,
         };
         assert_eq!(mail_from(named("mail.example.com")), Some(expected));
+    }
+
+    #[test]
+    fn tokens_in_another_order_are_the_same_tokens() {
+        let with = |tokens: [&str; 3]| {
+            let attributes = DkimAttributes::builder().set_tokens(Some(tokens.map(str::to_owned).to_vec())).build();
+            dkim(Some(attributes), None)
+        };
+        assert_eq!(with(["b", "a", "c"]), with(["c", "b", "a"]));
     }
 
     #[test]
