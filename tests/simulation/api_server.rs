@@ -159,6 +159,18 @@ impl Api {
         kept.write(now, resource);
     }
 
+    /// Deleted in spite of its finalizer, and made anew under the same name.
+    pub fn replace(&self, key: &str, spec: SesDomainSpec) {
+        let now = self.hand.now();
+        self.kept().versions.entry(key.to_owned()).or_default().push((now, None));
+        self.apply(key, spec);
+    }
+
+    /// What time it is there.
+    pub fn now(&self) -> Timestamp {
+        self.hand.now()
+    }
+
     /// `kubectl delete`.
     pub fn delete(&self, key: &str) {
         let now = self.hand.now();

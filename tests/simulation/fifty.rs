@@ -3,7 +3,10 @@
 
 use jiff::SignedDuration;
 use serde_json::json;
+use ses_operator::cloud::ErrorKind;
 
+use crate::cloud::Intruder;
+use crate::cloud::faults::Strike;
 use crate::random::Random;
 use crate::seeds;
 use crate::simulation::{Simulation, ZONE, hours, manifest, minutes};
@@ -32,6 +35,52 @@ fn a_seed_goes_the_same_way_each_time() {
         (state.calls.clone(), state.mutations, state.faults.struck, simulation.operator.deaths)
     };
     assert_eq!(calls(), calls());
+}
+
+/// How long it takes until all but some are Ready.
+fn time_to_ready(simulation: &mut Simulation, but: &[usize]) -> SignedDuration {
+    let began = simulation.now();
+    let others: Vec<String> = (0..DOMAINS).filter(|number| !but.contains(number)).map(key).collect();
+    let ready =
+        |simulation: &Simulation| others.iter().all(|key| simulation.condition_of(key, "Ready").starts_with("True"));
+    while !ready(simulation) {
+        simulation.pass(SignedDuration::from_secs(5));
+        assert!(simulation.now() < began + hours(12), "they do not become Ready");
+    }
+    simulation.now().duration_since(began)
+}
+
+#[test]
+fn one_zone_that_is_denied_holds_up_none_of_the_others() {
+    let peace = time_to_ready(&mut start(3), &[9]);
+    let mut war = start(3);
+    for operation in ["route53:ListResourceRecordSets", "route53:ChangeResourceRecordSets"] {
+        war.strike_object(operation, "Z-9", 100_000, Strike::Refuse(ErrorKind::Denied));
+    }
+    let took = time_to_ready(&mut war, &[9]);
+    println!("49 of fifty domains are Ready after {took:#}, and after {peace:#} where nothing is denied");
+    assert!(took.as_secs() * 10 <= peace.as_secs() * 11, "{took:#}, and {peace:#} undisturbed");
+    assert!(war.condition_of(&key(9), "Ready").contains("AccessDenied"));
+    war.no_harm();
+}
+
+#[test]
+fn one_domain_that_spoils_a_batch_of_a_shared_zone_holds_up_none_of_the_others() {
+    let peace = time_to_ready(&mut start(3), &[8]);
+    let mut war = start(3);
+    war.state().intruder = Some(Intruder {
+        zone: ZONE,
+        name: "mail.d8.example.com",
+        record_type: "CNAME",
+        value: "elsewhere.example",
+        protected: true,
+    });
+    let took = time_to_ready(&mut war, &[8]);
+    println!("49 of fifty domains are Ready after {took:#}, and after {peace:#} where nothing is in the way");
+    assert!(took.as_secs() * 10 <= peace.as_secs() * 11, "{took:#}, and {peace:#} undisturbed");
+    let spoiled = war.condition_of(&key(8), "Ready");
+    assert!(spoiled.contains("mail.d8.example.com"), "{spoiled}");
+    war.no_harm();
 }
 
 /// Plays a seed and answers with the number of reconciles.
@@ -95,7 +144,11 @@ fn wage(simulation: &mut Simulation, seed: u64) {
     simulation.state().faults.at_random(draw.clone(), once_in, began + minutes(30), true);
     for _ in 0..draw.between(0, 4) {
         simulation.pass(minutes(draw.between(1, 7)));
-        simulation.operator.restart();
+        if draw.once_in(3) {
+            simulation.take_over();
+        } else {
+            simulation.operator.restart();
+        }
     }
     let left = (began + AN_ACT).duration_since(simulation.now());
     simulation.pass(left);
@@ -114,11 +167,8 @@ fn compare(seed: u64, when: &str, peace: &mut Simulation, war: &mut Simulation) 
     for simulation in [peace, war] {
         simulation.no_harm();
         let writes = simulation.writes();
-        for _ in 0..2 {
-            simulation.operator.restart();
-            (0..DOMAINS).for_each(|number| simulation.operator.wake(&key(number)));
-            simulation.pass(minutes(5));
-        }
+        simulation.operator.restart();
+        (0..DOMAINS).for_each(|number| simulation.operator.wake(&key(number)));
         simulation.pass(hours(1));
         assert_eq!(simulation.writes(), writes, "seed {seed}, {when}: (in AWS, to the API server) at rest");
     }

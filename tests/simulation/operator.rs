@@ -85,7 +85,7 @@ impl Run {
             }));
         }
         let connection = Connection::new(api.clone(), cloud.clone(), mutant);
-        Self { cloud, began: hand.now(), connection, reconciler, tasks, in_flight: BTreeSet::new(), woken }
+        Self { cloud, began: api.now(), connection, reconciler, tasks, in_flight: BTreeSet::new(), woken }
     }
 }
 
@@ -102,6 +102,10 @@ pub struct Operator {
     /// Runs that were killed while a request was under way.
     ghosts: Vec<Run>,
     due: BTreeMap<String, Timestamp>,
+    /// When the watch shows what is new of a resource.
+    shown: BTreeMap<String, Timestamp>,
+    /// How far its clock is ahead, from the next start on.
+    pub skew: SignedDuration,
     failures: BTreeMap<String, u32>,
     /// How many reconciles may be under way at once.
     pub concurrency: usize,
@@ -123,6 +127,8 @@ impl Operator {
             run,
             ghosts: Vec::new(),
             due: BTreeMap::new(),
+            shown: BTreeMap::new(),
+            skew: SignedDuration::ZERO,
             failures: BTreeMap::new(),
             concurrency: 16,
             reconciles: 0,
@@ -134,12 +140,14 @@ impl Operator {
     pub fn restart(&mut self) {
         self.run.cloud.kill();
         let now = self.hand.now();
-        for name in std::mem::take(&mut self.run.in_flight) {
+        let shown = std::mem::take(&mut self.shown).into_keys();
+        for name in shown.chain(std::mem::take(&mut self.run.in_flight)) {
             self.due.insert(name, now);
         }
         self.due.values_mut().for_each(|due| *due = now);
         self.failures.clear();
-        let run = Run::start(&self.cloud, &self.api, &self.hand, &self.settings, self.mutant);
+        let read = self.hand.skewed(self.skew);
+        let run = Run::start(&self.cloud, &self.api, &read, &self.settings, self.mutant);
         let killed = std::mem::replace(&mut self.run, run);
         if killed.cloud.haunts() {
             self.ghosts.push(killed);
@@ -152,7 +160,22 @@ impl Operator {
         self.due.clear();
     }
 
-    /// The watch shows that a resource is new or was changed.
+    /// This run no longer holds the lease: AWS is sent no change, and the API server is out of reach.
+    pub fn depose(&self) {
+        self.run.cloud.depose();
+    }
+
+    /// A resource is new or was changed, and the watch shows it, sooner or later.
+    pub fn watch(&mut self, name: &str) {
+        let lag = self.api.kept().watch_lag;
+        if lag.is_zero() {
+            self.wake(name);
+        } else {
+            self.shown.insert(name.to_owned(), self.hand.now() + lag);
+        }
+    }
+
+    /// Looks at a resource now.
     pub fn wake(&mut self, name: &str) {
         self.due.insert(name.to_owned(), self.hand.now());
         self.failures.remove(name);
@@ -165,7 +188,7 @@ impl Operator {
 
     /// When the next reconcile may begin.
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.first_due().map(|(_, due)| *due)
+        self.first_due().map(|(_, due)| *due).into_iter().chain(self.shown.values().copied()).min()
     }
 
     /// A resource is reconciled by one task at a time.
@@ -183,6 +206,11 @@ impl Operator {
             while !matches!(ghost.tasks.turn(), Turn::Idle) {}
             ghost.cloud.haunts()
         });
+        let now = self.hand.now();
+        while let Some(name) = self.shown.iter().find(|(_, at)| **at <= now).map(|(name, _)| name.clone()) {
+            self.shown.remove(&name);
+            self.wake(&name);
+        }
         match self.run.tasks.turn() {
             Turn::Idle => return self.begin(),
             Turn::Waits | Turn::Ended(End::Background) => {}
@@ -195,7 +223,11 @@ impl Operator {
         woken.iter().for_each(|name| self.wake(name));
         if self.run.cloud.is_dead() {
             self.deaths += 1;
-            self.restart();
+            if self.run.cloud.is_deposed() {
+                self.stop();
+            } else {
+                self.restart();
+            }
         }
         true
     }
@@ -209,7 +241,7 @@ impl Operator {
         self.reconciles += 1;
         let reconciler = Arc::clone(&self.run.reconciler);
         let connection = self.run.connection.clone();
-        let (clock, began) = (Clock::moved_by(self.hand.clone()), self.run.began);
+        let (clock, began) = (reconciler.clock.clone(), self.run.began);
         self.run.in_flight.insert(key.clone());
         self.run.tasks.spawn(Box::pin(async move {
             let answer = Box::new(reconcile(&reconciler, &connection, &seen, began, &clock).await);
@@ -235,6 +267,7 @@ impl Operator {
             Ok(Some(outcome)) => match outcome.next {
                 Next::Now => now + SignedDuration::from_secs(1),
                 Next::At(time) => {
+                    let time = time.checked_sub(self.skew).unwrap_or(time);
                     assert!(time > began, "{name} is to be looked at again at {time}, and it was {began}");
                     time
                 }

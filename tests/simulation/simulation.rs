@@ -29,6 +29,8 @@ pub struct Simulation {
     pub cloud: Cloud,
     pub api: Api,
     pub operator: Operator,
+    /// Operators that no longer hold the lease and have not noticed, and when they end.
+    pub rivals: Vec<(Operator, Timestamp)>,
 }
 
 /// The services at one time, without an operator.
@@ -47,7 +49,7 @@ impl Picture {
         let (cloud, api) = (self.cloud.fork(hand.clone()), self.api.fork(hand.clone()));
         let mut operator = Operator::new(cloud.clone(), api.clone(), hand.clone(), self.settings.clone());
         api.kept().resources().for_each(|resource| operator.wake(&key_of(resource)));
-        Simulation { hand, cloud, api, operator }
+        Simulation { hand, cloud, api, operator, rivals: Vec::new() }
     }
 }
 
@@ -110,7 +112,7 @@ impl Simulation {
         };
         let api = Api::new(hand.clone());
         let operator = Operator::new(cloud.clone(), api.clone(), hand.clone(), settings);
-        Self { hand, cloud, api, operator }
+        Self { hand, cloud, api, operator, rivals: Vec::new() }
     }
 
     /// Everything as it is here, to go on from as often as one likes.
@@ -150,10 +152,23 @@ impl Simulation {
         self.hand.now()
     }
 
+    /// Another replica takes the lease, while the one that had it goes on for some minutes without noticing.
+    pub fn take_over(&mut self) {
+        let mut next =
+            Operator::new(self.cloud.clone(), self.api.clone(), self.hand.clone(), self.operator.settings.clone());
+        next.mutant = self.operator.mutant;
+        next.restart();
+        self.api.kept().resources().for_each(|resource| next.wake(&key_of(resource)));
+        (next.deaths, next.reconciles) = (self.operator.deaths, self.operator.reconciles);
+        let deposed = std::mem::replace(&mut self.operator, next);
+        deposed.depose();
+        self.rivals.push((deposed, self.now() + minutes(3)));
+    }
+
     /// `kubectl apply`.
     pub fn apply(&mut self, name: &str, spec: SesDomainSpec) {
         self.api.apply(name, spec);
-        self.operator.wake(name);
+        self.operator.watch(name);
     }
 
     /// `kubectl apply` of the manifest with these fields laid over it.
@@ -164,7 +179,7 @@ impl Simulation {
     /// `kubectl delete`.
     pub fn delete(&mut self, name: &str) {
         self.api.delete(name);
-        self.operator.wake(name);
+        self.operator.watch(name);
     }
 
     /// `kubectl annotate`: look now.
@@ -194,7 +209,9 @@ impl Simulation {
         let end = self.now() + at_most;
         loop {
             let mut at_this_time = 0;
-            while self.operator.step() {
+            let now = self.now();
+            self.rivals.retain(|(_, until)| *until > now);
+            while self.rivals.iter_mut().any(|(rival, _)| rival.step()) || self.operator.step() {
                 at_this_time += 1;
                 assert!(at_this_time < 10_000, "the operator goes round in circles:\n{}", self.describe());
                 if holds(self) {
@@ -205,7 +222,8 @@ impl Simulation {
                 return true;
             }
             // Time moves on to whatever comes first. The cloud's own turns on the way wake nobody.
-            match self.operator.next_due().into_iter().chain(self.hand.next_wake()).min() {
+            let rivals = self.rivals.iter().filter_map(|(rival, _)| rival.next_due());
+            match self.operator.next_due().into_iter().chain(rivals).chain(self.hand.next_wake()).min() {
                 Some(next) if next <= end => self.cloud.pass_until(next),
                 Some(_) | None => {
                     self.cloud.pass_until(end);

@@ -25,6 +25,7 @@ pub enum Strike {
 pub struct Faults {
     rules: Vec<Rule>,
     chance: Option<Chance>,
+    throttling: Option<Throttling>,
     /// How many calls were struck.
     pub struck: usize,
     /// Whether one of them landed after its sender's death.
@@ -49,6 +50,14 @@ struct Chance {
     late: bool,
 }
 
+/// Every call is refused for a while, then every second one.
+#[derive(Clone, Debug)]
+struct Throttling {
+    random: Random,
+    all_until: Timestamp,
+    half_until: Timestamp,
+}
+
 impl Faults {
     /// Strikes the next `times` calls of an operation, or of any (`""`), after letting `skip` pass.
     pub fn add(&mut self, operation: &'static str, skip: usize, times: usize, strike: Strike) {
@@ -65,8 +74,14 @@ impl Faults {
         self.chance = Some(Chance { random, once_in, until, late });
     }
 
+    /// Throttles every call to AWS until then, and half of them until later.
+    pub fn throttle(&mut self, random: Random, all_until: Timestamp, half_until: Timestamp) {
+        self.throttling = Some(Throttling { random, all_until, half_until });
+    }
+
     /// All is well again.
     pub fn clear(&mut self) {
+        self.throttling = None;
         self.rules.clear();
         self.chance = None;
     }
@@ -89,6 +104,12 @@ impl Faults {
             } else if rule.times > 0 {
                 rule.times -= 1;
                 return Some(rule.strike);
+            }
+        }
+        if let Some(throttling) = self.throttling.as_mut().filter(|_| !operation.starts_with("api:")) {
+            let half = now < throttling.half_until && throttling.random.once_in(2);
+            if now < throttling.all_until || half {
+                return Some(Strike::Refuse(ErrorKind::Throttled));
             }
         }
         let chance = self.chance.as_mut().filter(|chance| now < chance.until)?;

@@ -53,6 +53,8 @@ struct Process {
     dead: AtomicBool,
     /// One of its requests is under way still, and lands though nobody waits for it.
     haunts: AtomicBool,
+    /// Another one holds the lease.
+    deposed: AtomicBool,
 }
 
 /// Everything that the services hold.
@@ -65,6 +67,8 @@ pub struct State {
     pub identities: Identities,
     pub faults: Faults,
     pub guard: Guard,
+    /// How old what reads of SES and Route 53 show is.
+    pub lag: SignedDuration,
     /// A record that somebody else writes just before our first change arrives.
     pub intruder: Option<Intruder>,
     /// How often each operation was called, refused calls too.
@@ -93,6 +97,7 @@ impl Cloud {
             zones: Zones::default(),
             identities: Identities::default(),
             faults: Faults::default(),
+            lag: SignedDuration::ZERO,
             intruder: None,
             guard: Guard::default(),
             calls: BTreeMap::new(),
@@ -125,6 +130,16 @@ impl Cloud {
         self.process.dead.load(Ordering::Relaxed)
     }
 
+    /// Takes the lease from the process, and the API server out of its reach.
+    pub fn depose(&self) {
+        self.process.deposed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the process no longer holds the lease.
+    pub fn is_deposed(&self) -> bool {
+        self.process.deposed.load(Ordering::Relaxed)
+    }
+
     /// Whether a request of the killed process is under way still.
     pub fn haunts(&self) -> bool {
         self.process.haunts.load(Ordering::Relaxed)
@@ -146,6 +161,9 @@ impl Cloud {
         object: &str,
         act: impl FnOnce(&mut State) -> Result<T, CloudError> + Send,
     ) -> Result<T, CloudError> {
+        if let Some(kind) = self.barred(operation) {
+            return Err(error(kind, operation, object, "not sent: another replica holds the lease"));
+        }
         self.travel().await;
         match self.struck(operation, object) {
             None => {
@@ -172,6 +190,16 @@ impl Cloud {
             }
         }
         std::future::pending().await
+    }
+
+    /// Why a call is not even sent.
+    fn barred(&self, operation: &str) -> Option<ErrorKind> {
+        let reads = operation.starts_with("ses:Get")
+            || operation.starts_with("ses:List")
+            || operation.starts_with("route53:Get")
+            || operation.starts_with("route53:List");
+        let kind = if operation.starts_with("api:") { ErrorKind::Unavailable } else { ErrorKind::NotLeading };
+        (self.is_deposed() && !reads).then_some(kind)
     }
 
     fn struck(&self, operation: &'static str, object: &str) -> Option<Strike> {

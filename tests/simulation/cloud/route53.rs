@@ -1,5 +1,6 @@
 //! Zones, record sets, changes on their way, and what resolvers see.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
@@ -15,6 +16,9 @@ type Sets = BTreeMap<Place, RecordSet>;
 /// What stands at each place that was changed.
 type Changed = BTreeMap<Place, Option<RecordSet>>;
 
+/// Reads never lag behind by more.
+const LONGEST_LAG: SignedDuration = SignedDuration::from_mins(10);
+
 /// A hosted zone.
 #[derive(Clone, Debug)]
 pub struct Zone {
@@ -28,6 +32,8 @@ pub struct Zone {
     pub served: Sets,
     /// What changes for them, and when.
     arriving: VecDeque<(Timestamp, Changed)>,
+    /// What stood before each change of late.
+    before: VecDeque<(Timestamp, Changed)>,
     /// A listing shows so many sets at most.
     pub page: usize,
 }
@@ -50,7 +56,16 @@ impl Zones {
         let sets: Sets = [((name.clone(), RecordType::Ns), ns)].into();
         let served = sets.clone();
         self.touched = true;
-        self.zones.push(Zone { id, name, delegated, sets, served, arriving: VecDeque::new(), page: 300 });
+        self.zones.push(Zone {
+            id,
+            name,
+            delegated,
+            sets,
+            served,
+            arriving: VecDeque::new(),
+            before: VecDeque::new(),
+            page: 300,
+        });
         self.zones.last_mut().expect("just added")
     }
 
@@ -175,9 +190,31 @@ impl Zone {
         }
         let earliest = self.arriving.back().map_or(now, |(at, _)| *at);
         let served_at = earliest.max(now + SignedDuration::from_secs(random.between(20, 60)));
+        let before = after.keys().map(|place| (place.clone(), self.sets.get(place).cloned())).collect();
+        self.before.push_back((now, before));
+        while self.before.front().is_some_and(|(at, _)| *at + LONGEST_LAG < now) {
+            self.before.pop_front();
+        }
         put(&mut self.sets, after.clone());
         self.arriving.push_back((served_at, after));
         Ok(served_at)
+    }
+
+    /// What stands here has stood here for long.
+    pub fn age(&mut self) {
+        self.before.clear();
+    }
+
+    /// The sets as a read shows them that lags behind.
+    fn shown(&self, now: Timestamp, lag: SignedDuration) -> Cow<'_, Sets> {
+        if lag.is_zero() {
+            return Cow::Borrowed(&self.sets);
+        }
+        let mut sets = self.sets.clone();
+        for (_, before) in self.before.iter().rev().take_while(|(at, _)| *at + lag > now) {
+            put(&mut sets, before.clone());
+        }
+        Cow::Owned(sets)
     }
 
     /// A change by somebody else, which needs no old value.
@@ -260,16 +297,20 @@ impl DnsProvider for Route53 {
 
     async fn listing(&self, zone: &ZoneId) -> Result<Vec<RecordSet>, CloudError> {
         const OPERATION: &str = "route53:ListResourceRecordSets";
-        let list = |state: &mut State| Ok(state.zones.find(OPERATION, zone)?.sets.values().cloned().collect());
+        let list = |state: &mut State| {
+            let (now, lag) = (state.now(), state.lag);
+            Ok(state.zones.find(OPERATION, zone)?.shown(now, lag).values().cloned().collect())
+        };
         self.0.call(OPERATION, &zone.0, list).await
     }
 
     async fn subtree(&self, zone: &ZoneId, root: &DomainName) -> Result<Subtree, CloudError> {
         const OPERATION: &str = "route53:ListResourceRecordSets";
         let list = |state: &mut State| {
+            let (now, lag) = (state.now(), state.lag);
             let zone = state.zones.find(OPERATION, zone)?;
             let mut record_sets: Vec<RecordSet> =
-                zone.sets.values().filter(|set| set.name.is_within(root)).cloned().collect();
+                zone.shown(now, lag).values().filter(|set| set.name.is_within(root)).cloned().collect();
             let complete = record_sets.len() <= zone.page;
             record_sets.truncate(zone.page);
             if !complete {
@@ -285,8 +326,9 @@ impl DnsProvider for Route53 {
     async fn record_sets(&self, zone: &ZoneId, name: &DomainName) -> Result<Vec<RecordSet>, CloudError> {
         const OPERATION: &str = "route53:ListResourceRecordSets";
         let list = |state: &mut State| {
+            let (now, lag) = (state.now(), state.lag);
             let zone = state.zones.find(OPERATION, zone)?;
-            Ok(zone.sets.values().filter(|set| &set.name == name).cloned().collect())
+            Ok(zone.shown(now, lag).values().filter(|set| &set.name == name).cloned().collect())
         };
         self.0.call(OPERATION, &zone.0, list).await
     }

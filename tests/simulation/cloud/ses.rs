@@ -1,6 +1,6 @@
 //! Identities and their verifications, true to what resolvers see.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 use ses_operator::api::spec::MxFailureBehavior;
@@ -80,6 +80,8 @@ pub struct Identities {
     /// Whether an identity was made or changed since SES looked last.
     pub(super) touched: bool,
     made: usize,
+    /// What stood at each call of late, while reads lag behind.
+    past: VecDeque<(Timestamp, BTreeMap<IdentityKey, Held>)>,
 }
 
 impl Check {
@@ -128,6 +130,20 @@ impl Check {
 impl Identities {
     pub fn get(&self, domain: &str) -> Option<&Identity> {
         self.held.iter().find(|(key, _)| key.domain.as_str() == domain).map(|(_, held)| &held.identity)
+    }
+
+    /// The identities as a read shows them that lags behind.
+    fn shown(&mut self, now: Timestamp, lag: SignedDuration) -> &BTreeMap<IdentityKey, Held> {
+        if lag.is_zero() {
+            self.past.clear();
+            return &self.held;
+        }
+        self.past.push_back((now, self.held.clone()));
+        // The youngest that is old enough stays in front.
+        while self.past.get(1).is_some_and(|(at, _)| *at + lag <= now) {
+            self.past.pop_front();
+        }
+        self.past.front().map_or(&self.held, |(_, held)| held)
     }
 
     /// The identity of a story, to change it behind the operator's back.
@@ -273,7 +289,8 @@ pub struct Ses(pub Cloud);
 impl IdentityService for Ses {
     async fn list(&self, region: &Region) -> Result<Vec<ListedIdentity>, CloudError> {
         let list = |state: &mut State| {
-            let held = state.identities.held.iter().filter(|(key, _)| key.region == *region);
+            let (now, lag) = (state.now(), state.lag);
+            let held = state.identities.shown(now, lag).iter().filter(|(key, _)| key.region == *region);
             let listed = held
                 .map(|(key, held)| ListedIdentity { domain: key.domain.clone(), status: held.identity.dkim.status });
             Ok(listed.collect())
@@ -282,7 +299,10 @@ impl IdentityService for Ses {
     }
 
     async fn get(&self, key: &IdentityKey) -> Result<Option<Identity>, CloudError> {
-        let get = |state: &mut State| Ok(state.identities.held.get(key).map(|held| held.identity.clone()));
+        let get = |state: &mut State| {
+            let (now, lag) = (state.now(), state.lag);
+            Ok(state.identities.shown(now, lag).get(key).map(|held| held.identity.clone()))
+        };
         self.0.call("ses:GetEmailIdentity", key.domain.as_str(), get).await
     }
 

@@ -8,6 +8,7 @@ mod conflicts;
 mod deletion;
 mod dmarc;
 mod drift;
+mod faults;
 mod handover;
 mod mail_from;
 mod merging;
