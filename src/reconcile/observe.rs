@@ -38,6 +38,8 @@ pub struct Observed {
     pub zones_read_at: Timestamp,
     /// When the oldest of the record sets was read.
     pub records_read_at: Timestamp,
+    /// When the youngest of them was, or the pass began.
+    pub records_seen_at: Timestamp,
 }
 
 impl Observed {
@@ -53,6 +55,7 @@ impl Observed {
             identity_read_at: now,
             zones_read_at: now,
             records_read_at: now,
+            records_seen_at: now,
         }
     }
 
@@ -92,7 +95,7 @@ pub async fn observe<S: IdentityService, D: DnsProvider>(
         Ok((zones, read_at)) => (Ok(zones), read_at),
         Err(error) => (Err(error), now),
     };
-    let mut records_read_at = now;
+    let (mut records_read_at, mut records_seen_at) = (now, now);
     let mut records = BTreeMap::new();
     if let Ok(zones) = &zones {
         for (zone, names) in names_by_zone(subject, identity.as_ref().ok().and_then(Option::as_ref), zones) {
@@ -100,6 +103,7 @@ pub async fn observe<S: IdentityService, D: DnsProvider>(
             let found = dns.record_sets(&zone, size, &subject.domain(), &names, freshness.records).await;
             let found = found.map(|(sets, at)| {
                 records_read_at = records_read_at.min(at);
+                records_seen_at = records_seen_at.max(at);
                 sets
             });
             records.insert(zone, found);
@@ -107,6 +111,10 @@ pub async fn observe<S: IdentityService, D: DnsProvider>(
     }
     let (mut pending, mut pending_failure) = (Vec::new(), None);
     for change in &subject.status.pending_changes {
+        if change.is_unanswered() {
+            pending.extend((!schedule::is_believed_to_be_served(change.since.0, now)).then(|| change.clone()));
+            continue;
+        }
         let due = if subject.is_requested() { Some(now) } else { schedule::change_is_due(change.since.0, now) };
         let arrived = match due {
             None => false,
@@ -136,6 +144,7 @@ pub async fn observe<S: IdentityService, D: DnsProvider>(
         identity_read_at,
         zones_read_at,
         records_read_at,
+        records_seen_at,
     }
 }
 
