@@ -90,6 +90,8 @@ pub struct State {
     pub statuses: usize,
     /// Whether what a status says is compared with what is so: not where a story changes things behind the operator's back.
     pub watches_words: bool,
+    /// Until when AWS or the API server may not answer as they should.
+    pub trouble_until: Timestamp,
 }
 
 /// One error of this kind.
@@ -122,6 +124,7 @@ impl Cloud {
             told: std::env::var_os("TRACE").is_some(),
             statuses: 0,
             watches_words: false,
+            trouble_until: Timestamp::MIN,
         };
         Self { shared: Arc::new(Mutex::new(state)), process: Arc::default() }
     }
