@@ -205,6 +205,9 @@ impl Api {
         let mut resource = kept.found("api:PatchStatus", of, version)?;
         let key = key_of(of);
         truth::must_hold(state, &resource, status);
+        if state.told {
+            println!("{}     {}", state.now(), in_short(status));
+        }
         let now = state.now();
         kept.writes += 1;
         if let Some(history) = &mut kept.history {
@@ -339,6 +342,20 @@ impl Journal for Connection {
         // That it could not be told is no reason to stop.
         let _ = self.cloud.call("api:CreateEvent", &key, told).await;
     }
+}
+
+/// A status on one line, for a person who looks into a seed.
+fn in_short(status: &SesDomainStatus) -> String {
+    let conditions = status.conditions.iter().map(|said| format!("{} {} {}", said.type_, said.status, said.reason));
+    let records = status.records.iter().map(|entry| {
+        let (ours, published) = (if entry.ours { "ours" } else { "theirs" }, if entry.published { "seen" } else { "" });
+        format!(
+            "{:?} {} {:?} {ours} {published} \"{}\"",
+            entry.purpose, entry.hosted_zone_id, entry.origin, entry.value
+        )
+    });
+    let pending = status.pending_changes.iter().map(|change| format!("pending {}", change.id));
+    conditions.chain(records).chain(pending).collect::<Vec<_>>().join("; ")
 }
 
 fn uid(resource: &SesDomain) -> String {

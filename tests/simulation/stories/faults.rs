@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 use serde_json::json;
+use ses_operator::api::status::RecordOrigin;
 
 use crate::random::Random;
 use crate::simulation::{NAME, Simulation, hours, manifest, minutes};
@@ -24,6 +25,26 @@ fn answers_that_are_old_lead_to_the_same_end() {
         simulation.until_ready();
         simulation.pass(hours(2));
         assert_eq!(simulation.end(), end, "{lag} s\n{}", simulation.describe());
+        simulation.rests();
+    }
+}
+
+#[test]
+fn what_was_written_a_moment_ago_stays_ours_though_a_read_shows_what_stood_before() {
+    for (adoption, lag) in [("Fail", 50), ("Fail", 90), ("Adopt", 90)] {
+        let mut simulation = Simulation::settled(json!({"adoptionPolicy": adoption}));
+        simulation.state().lag = seconds(lag);
+        simulation.change(json!({"adoptionPolicy": adoption, "dmarcPolicy": {"activeStage": "reject"}}));
+        for _ in 0..10 {
+            simulation.pass(seconds(10));
+            simulation.operator.restart();
+        }
+        simulation.until_ready();
+        assert_eq!(simulation.events("RecordConflict"), [""; 0]);
+        assert_eq!(simulation.events("RecordPutBack"), [""; 0]);
+        let records = simulation.status().records;
+        assert!(records.iter().all(|entry| entry.ours && entry.origin == RecordOrigin::Created), "{records:?}");
+        simulation.pass(hours(2));
         simulation.rests();
     }
 }
