@@ -105,6 +105,7 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
     ) -> Result<Outcome, J::Error> {
         let mut written = resource.status.clone().unwrap_or_default();
         let mut status = written.clone();
+        let mut made = Vec::new();
         for pass in 1.. {
             let now = self.now();
             let subject = self.subject(resource, &status, neighbors.clone());
@@ -120,7 +121,7 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
             let caller = Caller::current();
             let caller = Caller { class: caller.class.min(Class::Repair), ..caller };
             // Boxed, here and below: whoever waits for AWS holds little, and there are many.
-            let changing = Box::pin(apply::apply(&subject, &plan.changes, &self.identities, &self.dns));
+            let changing = Box::pin(apply::apply(&subject, &plan.changes, &made, &self.identities, &self.dns));
             let applied = caller.scope(changing).await;
             let Report { status: after, events, next, failure, gone } =
                 report::report(&subject, &observed, &plan, &applied, now);
@@ -128,6 +129,7 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
                 journal.tell(resource, event).await;
             }
             status = after;
+            made.extend(applied.made);
             if next == Next::Now && !gone && pass < MOST_PASSES {
                 continue;
             }

@@ -50,6 +50,28 @@ fn what_was_written_a_moment_ago_stays_ours_though_a_read_shows_what_stood_befor
 }
 
 #[test]
+fn what_an_old_read_does_not_show_yet_is_not_done_again_and_again() {
+    let mut simulation = Simulation::new();
+    simulation.foreign_identity(&[("theirs", "1")]);
+    simulation.state().lag = seconds(90);
+    simulation.apply(NAME, manifest(json!({"adoptionPolicy": "Adopt"})));
+    simulation.pass(seconds(1));
+    assert_eq!(simulation.calls("ses:TagResource"), 1);
+    simulation.until_ready();
+    assert!(simulation.calls("ses:TagResource") < 10, "{}", simulation.calls("ses:TagResource"));
+
+    let mut simulation = Simulation::settled(json!({}));
+    simulation.state().lag = seconds(90);
+    simulation.delete(NAME);
+    simulation.pass(seconds(1));
+    assert_eq!(simulation.calls("ses:DeleteEmailIdentity"), 1);
+    simulation.pass(minutes(10));
+    assert!(simulation.is_gone(NAME), "{}", simulation.describe());
+    assert!(simulation.calls("ses:DeleteEmailIdentity") < 10);
+    simulation.no_orphans();
+}
+
+#[test]
 fn a_watch_that_lags_behind_leads_to_the_same_end() {
     let spec = json!({"mailFromSubdomain": "bounce", "tags": {"team": "mail"}});
     let end = Simulation::settled(spec.clone()).end();
