@@ -12,11 +12,19 @@ use super::view::{PAGE, Part, ZoneView};
 use super::writer::{Accepted, Sends, ZoneWriter};
 use super::{DnsProvider, HostedZone, RecordChange, RecordSet, ZoneId};
 use crate::clock::Clock;
-use crate::cloud::CloudError;
+use crate::cloud::{CloudError, ErrorKind};
 use crate::domain_name::DomainName;
 
 /// All public hosted zones, and when they were read.
 type ZoneList = (Timestamp, Arc<Vec<HostedZone>>);
+
+/// The list of zones that was read last.
+#[derive(Debug, Default)]
+struct List {
+    read: Option<ZoneList>,
+    /// Whether it was read again because it lacked a zone.
+    is_confirmed: bool,
+}
 /// Whether a change had arrived, and when that was asked.
 type Arrival = (Timestamp, bool);
 
@@ -25,7 +33,7 @@ type Arrival = (Timestamp, bool);
 pub struct Dns<P> {
     provider: P,
     clock: Clock,
-    list: tokio::sync::Mutex<Option<ZoneList>>,
+    list: tokio::sync::Mutex<List>,
     zones: Mutex<HashMap<ZoneId, Arc<Zone>>>,
     arrivals: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Arrival>>>>>,
 }
@@ -40,8 +48,7 @@ struct Zone {
 impl<P: DnsProvider> Dns<P> {
     /// A provider of which nothing has been read yet.
     pub fn new(provider: P, clock: Clock) -> Self {
-        let list = tokio::sync::Mutex::const_new(None);
-        Self { provider, clock, list, zones: Mutex::default(), arrivals: Mutex::default() }
+        Self { provider, clock, list: Default::default(), zones: Mutex::default(), arrivals: Mutex::default() }
     }
 
     /// All public hosted zones as they were at `not_before` or later, and when they were read.
@@ -50,13 +57,24 @@ impl<P: DnsProvider> Dns<P> {
     /// When the provider's answer is one.
     pub async fn hosted_zones(&self, not_before: Timestamp) -> Result<(Arc<Vec<HostedZone>>, Timestamp), CloudError> {
         let mut known = self.list.lock().await;
-        if let Some((read_at, zones)) = known.as_ref().filter(|(read_at, _)| *read_at >= not_before) {
+        if let Some((read_at, zones)) = known.read.as_ref().filter(|(read_at, _)| *read_at >= not_before) {
             return Ok((Arc::clone(zones), *read_at));
         }
-        let read_at = self.clock.now();
-        let zones = Arc::new(self.provider.hosted_zones().await?);
-        *known = Some((read_at, Arc::clone(&zones)));
-        Ok((zones, read_at))
+        self.read_list(&mut known).await
+    }
+
+    /// The same of a list that lacks a zone which is known to have been there: it was read twice.
+    ///
+    /// # Errors
+    /// When the provider's answer is one.
+    pub async fn confirmed_zones(&self) -> Result<(Arc<Vec<HostedZone>>, Timestamp), CloudError> {
+        let mut known = self.list.lock().await;
+        if let Some((read_at, zones)) = known.read.as_ref().filter(|_| known.is_confirmed) {
+            return Ok((Arc::clone(zones), *read_at));
+        }
+        let answer = self.read_list(&mut known).await?;
+        known.is_confirmed = true;
+        Ok(answer)
     }
 
     /// The record sets at `root` and below it, as they were at `not_before` or later, and when they were read. Those of
@@ -83,6 +101,30 @@ impl<P: DnsProvider> Dns<P> {
             self.read_part(zone, root, names, not_before, &mut view).await?;
         }
         Ok(view.answer(root, names, Timestamp::MIN).unwrap_or_default())
+    }
+
+    /// Looks once more, by their names, for records that are known to have stood and were not found. Tells whether one of
+    /// them stands after all: then what was read around `root` is read anew. What was looked for already is not again,
+    /// as long as what was read is used.
+    ///
+    /// # Errors
+    /// When the provider's answer is one.
+    pub async fn stands_after_all(
+        &self,
+        zone: &ZoneId,
+        root: &DomainName,
+        names: &[DomainName],
+    ) -> Result<bool, CloudError> {
+        let of = self.zone(zone);
+        let mut view = of.view.lock().await;
+        for name in view.unconfirmed(root, names) {
+            if !self.provider.record_sets(zone, &name).await?.is_empty() {
+                view.distrust(root);
+                return Ok(true);
+            }
+            view.confirm(root, name);
+        }
+        Ok(false)
     }
 
     /// Reads a zone of about `size` record sets now: whole, or domain by domain where that costs fewer calls. `domains` are
@@ -175,9 +217,20 @@ impl<P: DnsProvider> Dns<P> {
         self.arrivals().shrink_to_fit();
     }
 
+    async fn read_list(&self, known: &mut List) -> Result<(Arc<Vec<HostedZone>>, Timestamp), CloudError> {
+        let read_at = self.clock.now();
+        let zones = Arc::new(self.provider.hosted_zones().await?);
+        *known = List { read: Some((read_at, Arc::clone(&zones))), is_confirmed: false };
+        Ok((zones, read_at))
+    }
+
     async fn read_whole(&self, zone: &ZoneId, view: &mut ZoneView) -> Result<(), CloudError> {
         let read_at = self.clock.now();
-        view.take_whole(self.provider.listing(zone).await?, read_at);
+        let sets = self.provider.listing(zone).await?;
+        if sets.is_empty() {
+            return Err(empty(zone));
+        }
+        view.take_whole(sets, read_at);
         Ok(())
     }
 
@@ -196,6 +249,9 @@ impl<P: DnsProvider> Dns<P> {
                 calls += 1;
                 let read_at = self.clock.now();
                 let subtree = self.provider.subtree(zone, root).await?;
+                if subtree.record_sets.is_empty() && self.is_apex(zone, root).await {
+                    return Err(empty(zone));
+                }
                 Part { read_at, subtree, looked_up: BTreeMap::new() }
             }
         };
@@ -209,6 +265,13 @@ impl<P: DnsProvider> Dns<P> {
         Ok(())
     }
 
+    /// Whether a zone has this name, as far as is known.
+    async fn is_apex(&self, zone: &ZoneId, name: &DomainName) -> bool {
+        let list = self.list.lock().await;
+        let listed = list.read.as_ref().and_then(|(_, zones)| zones.iter().find(|listed| listed.id == *zone));
+        listed.is_some_and(|listed| listed.name == *name)
+    }
+
     fn zone(&self, id: &ZoneId) -> Arc<Zone> {
         Arc::clone(self.zones().entry(id.clone()).or_default())
     }
@@ -219,6 +282,16 @@ impl<P: DnsProvider> Dns<P> {
 
     fn arrivals(&self) -> MutexGuard<'_, HashMap<String, Arc<tokio::sync::Mutex<Option<Arrival>>>>> {
         self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// No zone is empty: its own NS and SOA sets can't be removed.
+fn empty(zone: &ZoneId) -> CloudError {
+    CloudError {
+        kind: ErrorKind::Unavailable,
+        operation: "route53:ListResourceRecordSets",
+        object: zone.to_string(),
+        message: "the answer is empty, and lacks even the zone's own NS and SOA sets".to_owned(),
     }
 }
 

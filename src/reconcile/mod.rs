@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`subject`] | what a reconcile is told |
 //! | [`schedule`] | when to look again, and how old an answer may be |
-//! | [`observe`] | 1: read |
+//! | [`observe`], `known` | 1: read |
 //! | [`desired`], [`verdict`], [`ledger`], [`claims`], [`plan`] | 2: decide |
 //! | [`apply`] | 3: change |
 //! | [`report`] | 4: tell |
@@ -31,6 +31,7 @@ use crate::ses::snapshot::Identities;
 pub mod apply;
 pub mod claims;
 pub mod desired;
+mod known;
 pub mod ledger;
 pub mod observe;
 pub mod plan;

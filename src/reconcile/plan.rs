@@ -188,7 +188,7 @@ pub fn plan(subject: &Subject<'_>, observed: &Observed, now: Timestamp) -> Plan 
     let (Ok(found), Ok(zones)) = (&observed.identity, &observed.zones) else {
         return Plan { ledger: subject.status.records.clone(), ..Plan::default() };
     };
-    let mut plan = Plan::default();
+    let mut plan = Plan { ledger: subject.status.records.clone(), ..Plan::default() };
     match found {
         None => match claim::holder_of_none(subject) {
             Some(holder) => plan.problems.push(claim::taken(subject, holder)),
@@ -197,16 +197,13 @@ pub fn plan(subject: &Subject<'_>, observed: &Observed, now: Timestamp) -> Plan 
         Some(identity) => match claim::claim(subject, identity) {
             Claim::Inherited => plan.inherits = true,
             Claim::Held => {
+                plan.ledger.clear();
                 records::keep(Ground { subject, observed, identity, zones, now }, &mut plan);
                 identity::keep(subject, identity, now, &mut plan);
             }
             Claim::Open(change) => plan.changes.push(Change::ChangeIdentity { change, puts_back: false }),
             Claim::Refused(problem) => plan.problems.push(problem),
         },
-    }
-    if plan.findings.is_empty() {
-        let is_released = |entry: &RecordStatus| entry.purpose == RecordPurpose::Dmarc && plan.released_dmarc.is_some();
-        plan.ledger = subject.status.records.iter().filter(|entry| !is_released(entry)).cloned().collect();
     }
     if subject.spec.suspend {
         plan.changes.clear();

@@ -180,11 +180,22 @@ impl Cloud {
         self.state().pass_until(time);
     }
 
-    /// A call of the operator's: counted, struck by faults, carried out.
+    /// A call of the operator's that writes: counted, struck by faults, carried out.
     pub async fn call<T>(
         &self,
         operation: &'static str,
         object: &str,
+        act: impl FnOnce(&mut State) -> Result<T, CloudError> + Send,
+    ) -> Result<T, CloudError> {
+        self.read(operation, object, None, act).await
+    }
+
+    /// The same of a call that reads, and may come back empty.
+    pub async fn read<T>(
+        &self,
+        operation: &'static str,
+        object: &str,
+        empty: Option<T>,
         act: impl FnOnce(&mut State) -> Result<T, CloudError> + Send,
     ) -> Result<T, CloudError> {
         if let Some(kind) = self.barred(operation) {
@@ -198,6 +209,7 @@ impl Cloud {
                 return answer;
             }
             Some(Strike::Refuse(kind)) => return Err(error(kind, operation, object, "as the story has it")),
+            Some(Strike::Empty) => return Ok(empty.expect("a read that may come back empty")),
             Some(Strike::LoseAnswer) => {
                 let _ = act(&mut self.state());
                 return Err(error(ErrorKind::Unavailable, operation, object, "no answer in time"));

@@ -360,7 +360,7 @@ impl DnsProvider for Route53 {
                 })
                 .collect())
         };
-        self.0.call("route53:ListHostedZonesByName", "", list).await
+        self.0.read("route53:ListHostedZonesByName", "", Some(Vec::new()), list).await
     }
 
     async fn listing(&self, zone: &ZoneId) -> Result<Vec<RecordSet>, CloudError> {
@@ -369,7 +369,7 @@ impl DnsProvider for Route53 {
             let (now, lag) = (state.now(), state.lag);
             Ok(state.zones.find(OPERATION, zone)?.shown(now, lag).values().cloned().collect())
         };
-        self.0.call(OPERATION, &zone.0, list).await
+        self.0.read(OPERATION, &zone.0, Some(Vec::new()), list).await
     }
 
     async fn subtree(&self, zone: &ZoneId, root: &DomainName) -> Result<Subtree, CloudError> {
@@ -388,7 +388,8 @@ impl DnsProvider for Route53 {
             }
             Ok(Subtree { record_sets, complete })
         };
-        self.0.call(OPERATION, &zone.0, list).await
+        let nothing = Subtree { record_sets: Vec::new(), complete: true };
+        self.0.read(OPERATION, &zone.0, Some(nothing), list).await
     }
 
     async fn record_sets(&self, zone: &ZoneId, name: &DomainName) -> Result<Vec<RecordSet>, CloudError> {
@@ -398,7 +399,7 @@ impl DnsProvider for Route53 {
             let zone = state.zones.find(OPERATION, zone)?;
             Ok(zone.shown(now, lag).values().filter(|set| &set.name == name).cloned().collect())
         };
-        self.0.call(OPERATION, &zone.0, list).await
+        self.0.read(OPERATION, &zone.0, Some(Vec::new()), list).await
     }
 
     async fn change(&self, zone: &ZoneId, changes: &[RecordChange]) -> Result<String, CloudError> {

@@ -345,7 +345,7 @@ impl IdentityService for Ses {
                 .map(|(key, held)| ListedIdentity { domain: key.domain.clone(), status: held.identity.dkim.status });
             Ok(listed.collect())
         };
-        self.0.call("ses:ListEmailIdentities", region.as_str(), list).await
+        self.0.read("ses:ListEmailIdentities", region.as_str(), Some(Vec::new()), list).await
     }
 
     async fn get(&self, key: &IdentityKey) -> Result<Option<Identity>, CloudError> {
@@ -353,7 +353,7 @@ impl IdentityService for Ses {
             let (now, lag) = (state.now(), state.lag);
             Ok(state.identities.shown(now, lag).get(key).map(|held| held.identity.clone()))
         };
-        self.0.call("ses:GetEmailIdentity", key.domain.as_str(), get).await
+        self.0.read("ses:GetEmailIdentity", key.domain.as_str(), Some(None), get).await
     }
 
     async fn create(&self, key: &IdentityKey, new: &NewIdentity) -> Result<Identity, CloudError> {
