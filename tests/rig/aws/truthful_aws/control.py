@@ -68,6 +68,7 @@ def change_settings(account: Account, _rest: str, _asked: dict, wanted: dict) ->
     """Changes what is named; what happened up to now happened under the old ones."""
     account.evolve()
     account.settings.change(wanted)
+    account.look_again()
     if "seed" in wanted:
         account.faults.seed(wanted["seed"])
     return account.settings.values

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import secrets
 import string
+from bisect import bisect_left
+from itertools import islice
 
 from . import change_batch
 from .names import canonical, escaped, order
-from .route53_xml import Body, change_element, delegation_element, invalid_input, record_element, zone_element
+from .route53_xml import Body, change_element, delegation_element, invalid_input, record_elements, zone_element
 from .wire import AwsError, Response, answer_xml
 from .zones import Zone
 
@@ -68,7 +70,7 @@ class Route53:
         return answer_xml("DeleteHostedZoneResponse", {"ChangeInfo": change})
 
     def ListHostedZones(self, params: dict, _body: bytes) -> Response:
-        zones, size = sorted(self._seen(), key=lambda zone: zone.id), _page_size(params, 100)
+        zones, size = sorted(self._seen_from(("", "")), key=lambda zone: zone.id), _page_size(params, 100)
         marker = params.get("marker") or ""
         left = [zone for zone in zones if zone.id >= marker]
         answer = {
@@ -82,12 +84,12 @@ class Route53:
 
     def ListHostedZonesByName(self, params: dict, _body: bytes) -> Response:
         """Starts at the name: a caller who does not compare takes a neighbour's zone for its own."""
-        zones, size = sorted(self._seen(), key=lambda zone: zone.place), _page_size(params, 100)
+        size = _page_size(params, 100)
         name, zone_id = params.get("dnsname"), (params.get("hostedzoneid") or "").rsplit("/", 1)[-1]
         if zone_id and not name:
             raise invalid_input("The input includes a hosted zone ID without a DNS name")
         start = (order(canonical(name)), zone_id) if name else ("", "")
-        left = [zone for zone in zones if zone.place >= start]
+        left = list(islice(self._seen_from(start), size + 1))
         more = left[size] if len(left) > size else None
         answer = {
             "HostedZones": self._zone_list(left[:size]),
@@ -114,7 +116,7 @@ class Route53:
             left = zone.listed(start, size + 1)
         more = left[size] if len(left) > size else None
         answer = {
-            "ResourceRecordSets": {"ResourceRecordSet": [record_element(record) for record in left[:size]]},
+            "ResourceRecordSets": {"ResourceRecordSet": [record_elements(record) for record in left[:size]]},
             "IsTruncated": more is not None,
             "NextRecordName": escaped(more.name) if more else None,
             "NextRecordType": more.type if more else None,
@@ -147,7 +149,6 @@ class Route53:
         public = publish(now + self.account.settings.delay("insync", *about))
         change_id = "C" + _random(20)
         self.account.changes[change_id] = (now, public)
-        self.account.dns.changed(public)
         return {**change_element(change_id, now, public, now), "Status": "PENDING"}, public
 
     def _zone(self, params: dict) -> Zone:
@@ -157,9 +158,12 @@ class Route53:
             raise no_such_zone(zone_id)
         return zone
 
-    def _seen(self) -> list:
+    def _seen_from(self, place: tuple):
+        """The zones from a place on, in the order of a listing by name, as a read that lags finds them."""
         at = self.account.clock.now() - self.account.settings["read_lag"]
-        return [zone for zone in self.account.zones.values() if zone.listed_at(at)]
+        zones = self.account.zones_in_order
+        first = bisect_left(zones, place, key=lambda zone: zone.place)
+        return (zones[index] for index in range(first, len(zones)) if zones[index].listed_at(at))
 
     def _zone_list(self, zones: list) -> dict:
         return {"HostedZone": [zone_element(zone, zone.records) for zone in zones]}

@@ -37,6 +37,7 @@ class Settings:
 
     def __init__(self) -> None:
         self.values = copy.deepcopy(DEFAULTS)
+        self._drawn: dict = {}  # the draws so far: a thousand identities are listed in one call
 
     def __getitem__(self, key: str):
         return self.values[key]
@@ -54,7 +55,11 @@ class Settings:
 
     def chance(self, *about: object) -> float:
         """A number from 0 to 1 that depends on the seed and on what it is about, never on the order of calls."""
-        return random.Random("|".join(str(part) for part in (self["seed"], *about))).random()
+        about = (self["seed"], *about)
+        drawn = self._drawn.get(about)
+        if drawn is None:
+            drawn = self._drawn[about] = random.Random("|".join(map(str, about))).random()
+        return drawn
 
     def delay(self, kind: str, *about: object) -> float:
         """How long `kind` takes for the thing it is about."""

@@ -42,8 +42,14 @@ def answer_xml(root: str, value: dict, status: int = 200, headers: tuple = ()) -
     return Response(status, text.encode(), [*common, *headers])
 
 
+class Xml(str):
+    """Text that is XML already."""
+
+
 def elements(value) -> str:
     """XML from dicts, lists (as repeated children: {"Tags": {"Tag": [..]}}) and plain values; None is left out."""
+    if isinstance(value, Xml):
+        return value
     if isinstance(value, bool):
         return "true" if value else "false"
     if not isinstance(value, dict):
