@@ -37,7 +37,7 @@ class Account:
         self.zones_in_order: list = []  # the same, in the order of a listing by name
         self.references: set = set()  # of the callers who made them
         self.dns = PublicDns()
-        self.changes: dict = {}  # Route 53's change id -> (submitted, public)
+        self.changes: dict = {}  # Route 53's change id -> (submitted, public, its zone's ID)
         self.identities: dict = {}  # Region -> name -> identity
         self.ever: dict = {}  # the same with lists of identities, oldest first: deleted ones too
         self.names: dict = {}  # Region -> the names of all that ever were, in order
@@ -63,6 +63,14 @@ class Account:
     def route53(self) -> Route53:
         """Route 53."""
         return Route53(self)
+
+    def zone_of(self, request) -> str | None:
+        """The ID of the zone that a request to Route 53 is about; None when it is about none, or another service's."""
+        if request.service != "route53" or not request.params.get("Id"):
+            return None
+        if request.operation == "GetChange":
+            return self.changes.get(request.target, (None, None, None))[2]
+        return request.target
 
     def evolve(self) -> float:
         """Brings every identity up to now; answers now."""

@@ -120,7 +120,7 @@ def force_identity(account: Account, rest: str, _asked: dict, wanted: dict) -> d
 def list_identities(account: Account, _rest: str, _asked: dict, _wanted: dict) -> list:
     """When each identity was verified, and the delays that were drawn for it."""
     account.evolve()
-    took = {public: public - submitted for submitted, public in account.changes.values()}
+    took = {public: public - submitted for submitted, public, _ in account.changes.values()}
     identities = (identity for named in account.identities.values() for identity in named.values())
     return [_told(account, identity, took) for identity in identities]
 

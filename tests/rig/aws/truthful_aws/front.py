@@ -55,7 +55,7 @@ class Front:
         allowed = account.rate_limits.allows(
             account.settings["rate_limits"], request.service, request.region, request.operation, account.clock
         )
-        entry = account.log.arrived(request, account.clock, _changes(request))
+        entry = account.log.arrived(request, account.clock, account.zone_of(request), _changes(request))
         with account.lock:
             fault = account.faults.strike(request.service, request.operation, request.text)
         if fault:

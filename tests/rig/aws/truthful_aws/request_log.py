@@ -16,7 +16,7 @@ class RequestLog:
         self._lock = threading.Lock()
         self._entries: list = []
 
-    def arrived(self, request, clock, changes: list | None) -> dict:
+    def arrived(self, request, clock, zone: str | None, changes: list | None) -> dict:
         """Notes a request; the answer is filled in later."""
         target = request.target
         entry = {
@@ -24,6 +24,7 @@ class RequestLog:
             "operation": request.operation,
             "region": request.region,
             "target": target,
+            "zone": zone,
             "status": 0,
             "error": None,
             "fault": None,

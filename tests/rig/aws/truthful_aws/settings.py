@@ -19,6 +19,9 @@ DEFAULTS = {
     # Requests a second, None for no limit. As AWS has them: {"ses": 1.0, "route53": 5.0}. With "ses_shared": true all
     # operations of a Region take from one bucket: nobody has told that they don't.
     "rate_limits": None,
+    # For how many seconds Route 53 refuses further changes of a zone after it has accepted one: PriorRequestNotComplete. It
+    # does where they overlap; nobody has told for how long.
+    "change_takes": 0,
     # SES Gets and Route 53 lists answer the state of that many seconds ago.
     "read_lag": 0,
     # Whether a restart of DKIM brings "new" tokens or the "same": nobody has told, so the caller must bear either.

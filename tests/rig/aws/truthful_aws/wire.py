@@ -84,6 +84,12 @@ def throttled(service: str) -> AwsError:
     return AwsError(400, "Throttling", "Rate exceeded")
 
 
+def prior_request_not_complete() -> AwsError:
+    """A change of a zone that came while Route 53 was busy with another one."""
+    message = "The request was rejected because Route 53 was still processing a prior request."
+    return AwsError(400, "PriorRequestNotComplete", message)
+
+
 def denied(service: str, operation: str, account: str, resource: str) -> AwsError:
     """What a missing IAM permission looks like."""
     user = f"arn:aws:iam::{account}:user/ses-operator"

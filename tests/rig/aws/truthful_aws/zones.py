@@ -46,6 +46,7 @@ class Zone:
         self.id, self.name, self.private, self.comment, self.caller_reference = zone_id, name, private, comment, reference
         # When the API said so, and when the public saw it.
         self.created, self.public = now, public
+        self.busy_until = now  # with a change
         self.deleted: float | None = None
         self.gone: float | None = None
         self.records: dict = {}  # as written, public or not yet
