@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from bisect import insort
 
 from moto.ses.models import ses_backends
 
@@ -33,11 +34,13 @@ class Account:
         self.rate_limits = RateLimits()
         self.log = RequestLog()
         self.zones: dict = {}  # by ID; deleted ones too, for the history
+        self.zones_in_order: list = []  # the same, in the order of a listing by name
         self.references: set = set()  # of the callers who made them
         self.dns = PublicDns()
-        self.changes: dict = {}  # Route 53's change id -> (submitted, public)
+        self.changes: dict = {}  # Route 53's change id -> (submitted, public, its zone's ID)
         self.identities: dict = {}  # Region -> name -> identity
         self.ever: dict = {}  # the same with lists of identities, oldest first: deleted ones too
+        self.names: dict = {}  # Region -> the names of all that ever were, in order
         self._number = 0
 
     def reset(self) -> None:
@@ -61,6 +64,14 @@ class Account:
         """Route 53."""
         return Route53(self)
 
+    def zone_of(self, request) -> str | None:
+        """The ID of the zone that a request to Route 53 is about; None when it is about none, or another service's."""
+        if request.service != "route53" or not request.params.get("Id"):
+            return None
+        if request.operation == "GetChange":
+            return self.changes.get(request.target, (None, None, None))[2]
+        return request.target
+
     def evolve(self) -> float:
         """Brings every identity up to now; answers now."""
         now = self.clock.now()
@@ -68,16 +79,26 @@ class Account:
             identity.evolve(now)
         return now
 
+    def look_again(self) -> None:
+        """Whatever was worked out ahead may be otherwise by now."""
+        now = self.clock.now()
+        for identity in self.all_identities():
+            identity.wake(now)
+
     def add_zone(self, zone: Zone) -> None:
         """Another zone."""
         self.zones[zone.id] = zone
+        insort(self.zones_in_order, zone, key=lambda one: one.place)
         self.references.add(zone.caller_reference)
         self.dns.add(zone)
 
     def add(self, identity: Identity) -> None:
         """Another identity."""
         self.identities.setdefault(identity.region, {})[identity.name] = identity
-        self.ever.setdefault(identity.region, {}).setdefault(identity.name, []).append(identity)
+        ever = self.ever.setdefault(identity.region, {})
+        if identity.name not in ever:
+            insort(self.names.setdefault(identity.region, []), identity.name)
+        ever.setdefault(identity.name, []).append(identity)
 
     def all_identities(self):
         """All that ever were."""

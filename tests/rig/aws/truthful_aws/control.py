@@ -68,6 +68,7 @@ def change_settings(account: Account, _rest: str, _asked: dict, wanted: dict) ->
     """Changes what is named; what happened up to now happened under the old ones."""
     account.evolve()
     account.settings.change(wanted)
+    account.look_again()
     if "seed" in wanted:
         account.faults.seed(wanted["seed"])
     return account.settings.values
@@ -119,7 +120,7 @@ def force_identity(account: Account, rest: str, _asked: dict, wanted: dict) -> d
 def list_identities(account: Account, _rest: str, _asked: dict, _wanted: dict) -> list:
     """When each identity was verified, and the delays that were drawn for it."""
     account.evolve()
-    took = {public: public - submitted for submitted, public in account.changes.values()}
+    took = {public: public - submitted for submitted, public, _ in account.changes.values()}
     identities = (identity for named in account.identities.values() for identity in named.values())
     return [_told(account, identity, took) for identity in identities]
 

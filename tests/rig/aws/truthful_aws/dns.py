@@ -35,34 +35,40 @@ class PublicDns:
 
     def __init__(self) -> None:
         self._zones: dict = {}  # name -> zones, oldest first
-        self._latest = 0.0  # when the public sees the last change of all
+        self._watchers: dict = {}  # name -> who wants to hear of its changes
 
     def add(self, zone: Zone) -> None:
         """Another zone; deleted ones stay, for the history."""
         self._zones.setdefault(zone.name, []).append(zone)
-        self.changed(zone.public)
+        if not zone.private:
+            zone.watchers = self._watchers
+            for watcher in self._watchers.get(zone.name, ()):
+                watcher.wake(zone.public)
 
     def zones_of(self, name: str) -> list:
         """The zones of a name, oldest first, deleted ones too."""
         return self._zones.get(name, [])
 
-    def changed(self, public: float) -> None:
-        """Whatever changes in a zone is told here too: while nothing does, nobody has to be asked name by name."""
-        self._latest = max(self._latest, public)
-
-    def changes(self, names: list, since: float, until: float) -> list:
-        """The times, both ends included, at which the answers for any of the names may have changed."""
+    def changes(self, names: list, since: float, watcher) -> list:
+        """The times, from one on and in order, at which the answers for any of the names may change: as far as is known
+        now. From now on the watcher is woken for each further one."""
         times, known, ahead = set(), set(), list(names)
-        while ahead and since <= self._latest:
+        while ahead:
             name = ahead.pop()
             if name in known:
                 continue
             known.add(name)
+            for part in (name, *parents(name)):
+                self._watch((part, "*." + part), watcher)
             for zone in self._on_the_way(name):
                 if not zone.private:
                     times.update(zone.public_changes(name, since))
                     ahead.extend(zone.targets(name))
-        return sorted(time for time in times if time <= until)
+        return sorted(times)
+
+    def _watch(self, names: tuple, watcher) -> None:
+        for name in names:
+            self._watchers.setdefault(name, set()).add(watcher)
 
     def resolve(self, name: str, type_: str, at: float) -> Answer:
         """Follows delegations and CNAMEs, as a resolver would."""

@@ -6,7 +6,7 @@ import itertools
 import random
 from dataclasses import dataclass
 
-from .wire import AwsError, broken, denied, throttled
+from .wire import AwsError, broken, denied, prior_request_not_complete, throttled
 
 # Those that answer an error without acting; the others are played where the connection is.
 ERRORS = ("throttle", "server_error", "denied", "prior_request_not_complete")
@@ -85,6 +85,5 @@ def error_of(fault: Fault, service: str, operation: str, account: str, resource:
     if fault.kind == "denied":
         return denied(service, operation, account, resource)
     if fault.kind == "prior_request_not_complete":
-        message = "The request was rejected because Route 53 was still processing a prior request."
-        return AwsError(400, "PriorRequestNotComplete", message)
+        return prior_request_not_complete()
     return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from .clock import rfc3339
 
 READS = ("Get", "List", "Assume", "Describe")
@@ -11,18 +13,18 @@ class RequestLog:
     """Kept from the moment a request arrives, so that one that hangs can be seen too: its status is 0."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._entries: list = []
 
-    def arrived(self, request, now: float, changes: list | None) -> dict:
+    def arrived(self, request, clock, zone: str | None, changes: list | None) -> dict:
         """Notes a request; the answer is filled in later."""
         target = request.target
         entry = {
-            "seq": len(self._entries) + 1,
-            "at": rfc3339(now),
             "service": request.service,
             "operation": request.operation,
             "region": request.region,
             "target": target,
+            "zone": zone,
             "status": 0,
             "error": None,
             "fault": None,
@@ -31,7 +33,9 @@ class RequestLog:
         }
         if changes is not None:
             entry["changes"] = changes
-        self._entries.append(entry)
+        with self._lock:
+            entry["seq"], entry["at"] = len(self._entries) + 1, rfc3339(clock.now())
+            self._entries.append(entry)
         return entry
 
     def since(self, seq: int) -> list:
