@@ -53,7 +53,8 @@ class Front:
     def _answer(self, request: AwsRequest, received: Received) -> Response:
         account = self._accounts.get(request.account)
         with account.lock:
-            entry = account.log.arrived(request, account.clock.now(), _changes(request))
+            sender = received.headers.get("user-agent", "")
+            entry = account.log.arrived(request, sender, account.clock.now(), _changes(request))
             fault = account.faults.strike(request.service, request.operation, request.text)
         if fault:
             entry["fault"] = fault.kind
@@ -62,6 +63,7 @@ class Front:
             if fault.kind in ("drop", "hang"):
                 raise ConnectionDropped
         response = self._act(account, request, received, fault)
+        account.log.done(entry)
         if fault and fault.kind == "lost_answer":
             raise ConnectionDropped
         entry["status"], entry["error"] = response.status, response.error
