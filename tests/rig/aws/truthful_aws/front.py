@@ -73,10 +73,11 @@ class Front:
         service, operation = request.service, request.operation
         try:
             with account.lock:
-                error = fault and error_of(fault, service, operation, account.id, request.resource)
+                now = account.clock.now()
+                error = fault and error_of(fault, request, now)
                 if error:
                     raise error
-                rates, now = account.settings["rate_limits"], account.clock.now()
+                rates = account.settings["rate_limits"]
                 if not account.rate_limits.allows(rates, service, request.region, operation, now):
                     raise throttled(service)
                 answer = None

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use aws_sdk_sts::config::AppName;
 use jiff::SignedDuration;
-use ses_operator_rig::aws::{Aws, Fault, FaultKind, Service};
+use ses_operator_rig::aws::{Aws, Clock, Fault, FaultKind, Service};
 
 use crate::common::{DOMAIN, HOUR, REGION, create_identity, dkim, swift_account, verified_domain};
 
@@ -71,6 +71,21 @@ async fn a_follower_hears_of_a_change_at_once() -> Result<()> {
     let changed = account.advance(HOUR).await?;
     let heard = tokio::time::timeout(Duration::from_secs(30), follow).await???;
     assert_eq!(heard["version"], changed.version);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_wrong_clock_is_wrong_by_the_same_and_moves_with_the_right_one() -> Result<()> {
+    let account = swift_account().await?;
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let read = async |url: &str| Ok::<Clock, anyhow::Error>(http.get(url).send().await?.json().await?);
+    for hours in [6, -6] {
+        let url = account.wrong_clock_url(SignedDuration::from_hours(hours));
+        let (wrong, right) = (read(&url).await?, account.clock().await?);
+        assert_eq!(wrong.now.duration_since(right.now).as_hours(), hours);
+        account.advance(HOUR).await?;
+        assert_eq!(read(&url).await?.now.duration_since(wrong.now).as_hours(), 1);
+    }
     Ok(())
 }
 
