@@ -1,133 +1,13 @@
-//! The operator is killed, restarted, and told another Region.
-
-use std::time::Duration;
+//! The operator is restarted, loses the API server, and is told another Region.
 
 use anyhow::{Context, Result, ensure};
-use kube::api::DeleteParams;
 use serde_json::json;
-use ses_operator_rig::aws::{Fault, FaultKind, Request, Service};
 use ses_operator_rig::control_plane::ControlPlane;
 use ses_operator_rig::wait::until;
 use tokio::sync::OnceCell;
 
 use crate::cluster::{SOON, install};
-use crate::world::{
-    DAY, NAME, SWEEP, World, bare_story, everything, full, story, story_in, undisturbed_and_with, with,
-};
-
-/// Kills the operator in the call that the fault hits, and starts it again once AWS is done with that call.
-async fn kill_there(world: &mut World, mark: u64, operation: &str, more: &[&str]) -> Result<()> {
-    world.calls_since(mark, operation).await?;
-    world.kill()?;
-    world.account.clear_faults().await?;
-    let account = world.account.clone();
-    world
-        .awaits("AWS to be done with the call", async || {
-            let calls = account.requests_since(mark).await?;
-            let done = |call: &Request| call.status != 0 || call.fault.as_deref() != Some("latency");
-            ensure!(calls.iter().all(done), "{calls:?}");
-            Ok(())
-        })
-        .await?;
-    world.start(more.iter().copied())
-}
-
-/// How a call ends for an operator that is killed in it: AWS never did it; did it, and the answer was lost; or did it
-/// when nobody waited for the answer any more.
-const ENDS: [(&str, FaultKind); 3] =
-    [("before", FaultKind::Hang), ("lost", FaultKind::LostAnswer), ("after", FaultKind::Latency)];
-
-fn fault(operation: &str, kind: FaultKind) -> Fault {
-    let route53 = ["ChangeResourceRecordSets", "GetChange"].contains(&operation);
-    let service = if route53 { Service::Route53 } else { Service::Ses };
-    let time = if kind == FaultKind::Hang { 20 } else { 1 };
-    Fault::new(service, kind).operation(operation).times(1).lasting(Duration::from_secs(time))
-}
-
-/// Kills the operator in a call of this operation.
-async fn killed_in(name: &str, operation: &str) -> Result<()> {
-    undisturbed_and_with(name, &ENDS, async |world, kind| {
-        let mark = world.mark().await?;
-        if let Some(kind) = kind {
-            world.account.fault(fault(operation, *kind)).await?;
-        }
-        world.apply(everything()).await?;
-        if kind.is_some() {
-            kill_there(world, mark, operation, &[]).await?;
-        }
-        world.is_as_ever().await
-    })
-    .await
-}
-
-/// The same of a deletion.
-async fn killed_deleting(name: &str, operation: &str) -> Result<()> {
-    undisturbed_and_with(name, &ENDS, async |world, kind| {
-        world.apply(everything()).await?;
-        world.sees("Ready", "True").await?;
-        let mark = world.mark().await?;
-        if let Some(kind) = kind {
-            world.account.fault(fault(operation, *kind)).await?;
-        }
-        world.domains().delete(NAME, &DeleteParams::default()).await?;
-        if kind.is_some() {
-            kill_there(world, mark, operation, &[]).await?;
-        }
-        world.is_gone_without_a_trace().await
-    })
-    .await
-}
-
-#[tokio::test]
-async fn killed_while_the_identity_is_created() -> Result<()> {
-    killed_in("kill-create", "CreateEmailIdentity").await
-}
-
-#[tokio::test]
-async fn killed_while_the_records_are_written() -> Result<()> {
-    killed_in("kill-records", "ChangeResourceRecordSets").await
-}
-
-#[tokio::test]
-async fn killed_while_the_records_are_on_their_way() -> Result<()> {
-    killed_in("kill-sync", "GetChange").await
-}
-
-#[tokio::test]
-async fn killed_while_mail_from_is_set() -> Result<()> {
-    killed_in("kill-mail-from", "PutEmailIdentityMailFromAttributes").await
-}
-
-#[tokio::test]
-async fn killed_while_feedback_forwarding_is_set() -> Result<()> {
-    killed_in("kill-feedback", "PutEmailIdentityFeedbackAttributes").await
-}
-
-#[tokio::test]
-async fn killed_while_records_are_removed() -> Result<()> {
-    killed_deleting("kill-removal", "ChangeResourceRecordSets").await
-}
-
-#[tokio::test]
-async fn killed_while_the_identity_is_deleted() -> Result<()> {
-    killed_deleting("kill-deletion", "DeleteEmailIdentity").await
-}
-
-#[tokio::test]
-async fn killed_again_and_again() -> Result<()> {
-    story("kill-always", async |world| {
-        let mut seen = world.now().await?;
-        world.apply(everything()).await?;
-        // At every turn of a condition, until there are none any more.
-        while !world.statuses("Ready").await?.ends_with(&["True".to_owned()]) {
-            world.turns_after(seen).await?;
-            seen = world.now().await?;
-            world.restart()?;
-        }
-        world.is_as_ever().await
-    })
-    .await
-}
+use crate::world::{DAY, SWEEP, bare_story, everything, full, story, story_in, with};
 
 #[tokio::test]
 async fn a_settled_operator_that_restarts_writes_nothing() -> Result<()> {
@@ -231,21 +111,6 @@ async fn the_api_server_may_go_and_come_back() -> Result<()> {
         assert_eq!(ended.code(), Some(1));
         assert!(leader.log().contains("it could not be renewed for 18 s"), "{}", leader.log());
         plane.start_api_server().await
-    })
-    .await
-}
-
-#[tokio::test]
-async fn another_default_region_moves_nothing_that_is_half_made_either() -> Result<()> {
-    story("half-made", async |world| {
-        let mark = world.mark().await?;
-        world.account.fault(fault("CreateEmailIdentity", FaultKind::Latency)).await?;
-        world.apply(everything()).await?;
-        kill_there(world, mark, "CreateEmailIdentity", &["--region=eu-central-1"]).await?;
-        world.is_as_ever().await?;
-        let elsewhere = world.account.sesv2("eu-central-1").list_email_identities().send().await?;
-        assert!(elsewhere.email_identities().is_empty(), "{elsewhere:?}");
-        Ok(())
     })
     .await
 }

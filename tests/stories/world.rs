@@ -261,9 +261,20 @@ impl World {
 
     /// Asks for a reconcile now, and waits for the answer.
     pub(crate) async fn reconciles(&mut self, token: &str) -> Result<()> {
+        self.asks(token).await?;
+        self.is_answered(token).await
+    }
+
+    /// Asks for a reconcile now.
+    pub(crate) async fn asks(&self, token: &str) -> Result<()> {
         let ask = json!({"metadata": {"annotations": {"ses-operator.dev/reconcile-requested-at": token}}});
+        self.domains().patch(NAME, &PatchParams::default(), &Patch::Merge(ask)).await?;
+        Ok(())
+    }
+
+    /// Waits until a reconcile that was asked for has been made.
+    pub(crate) async fn is_answered(&mut self, token: &str) -> Result<()> {
         let domains = self.domains();
-        domains.patch(NAME, &PatchParams::default(), &Patch::Merge(ask)).await?;
         self.awaits("the request to be answered", async || {
             let status = domains.get(NAME).await?.status.unwrap_or_default();
             ensure!(status.last_handled_reconcile_at.as_deref() == Some(token), "{}", told(&status.conditions));

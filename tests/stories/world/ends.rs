@@ -2,8 +2,10 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::{DAY, NAME, REGION, World, bare_story};
+use super::{DAY, NAME, REGION, World, bare_story, told};
 
+/// Virtual seconds in a second, of stories that are told several times.
+const PACE: f64 = 180.0;
 /// The days of rest that are looked at.
 const DAYS: u32 = 3;
 
@@ -50,7 +52,7 @@ impl World {
 
     /// The same of a domain whose walk has come to another DMARC record.
     pub(crate) async fn is_as_ever_with(&mut self, dmarc: &str) -> Result<()> {
-        self.sees("Ready", "True").await?;
+        self.is_at_work_no_more().await?;
         let domain = self.domain.clone();
         let status = self.status().await?;
         let tokens = status.dkim.context("DKIM")?.tokens;
@@ -80,6 +82,21 @@ impl World {
         let writes = self.writes_since(mark).await?;
         ensure!(writes.is_empty(), "{writes:?}");
         Ok(())
+    }
+
+    /// Waits until it is Ready, and nothing is on its way any more.
+    async fn is_at_work_no_more(&mut self) -> Result<()> {
+        let domains = self.domains();
+        self.awaits("Ready, and nothing on its way", async || {
+            let resource = domains.get(NAME).await?;
+            let status = resource.status.context("a status")?;
+            let (generation, conditions) = (resource.metadata.generation, &status.conditions);
+            let is_true = |name: &str| conditions.iter().any(|one| one.type_ == name && one.status == "True");
+            let quiet = is_true("Ready") && !is_true("Reconciling") && status.pending_changes.is_empty();
+            ensure!(quiet && status.observed_generation == generation, "{}", told(conditions));
+            Ok(())
+        })
+        .await
     }
 
     /// Days pass, with their rounds and their daily looks, in which nothing is written, neither to AWS nor to the API
@@ -118,6 +135,7 @@ pub(crate) async fn undisturbed_and_with<F>(
         let mut calls = 0;
         bare_story(namespace, async |world| {
             world.domain = format!("{name}.example");
+            world.account.set_rate(PACE).await?;
             world.zone = world.account.create_zone(&world.domain).await?;
             world.strangers_move_in().await?;
             world.start([])?;
