@@ -18,6 +18,7 @@
 //! | [`mid_write`] | the operator ends in the middle of a call: killed, or told to end |
 //! | [`bad_input`] | what users may ask for, to the edges of it |
 //! | [`leaders`] | two replicas and one Lease: who writes, and until when |
+//! | [`credentials`] | AWS does not accept who asks |
 //! | [`faults`] | AWS denies, throttles, breaks and hangs |
 //! | [`process`] | how the operator starts, ends, and what it says of itself |
 //! | [`refusals`] | what it says when it can't start |
@@ -28,6 +29,7 @@ mod admission;
 mod adoption;
 mod bad_input;
 mod cluster;
+mod credentials;
 mod deletion;
 mod dmarc_walk;
 mod drift;
