@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`subject`] | what a reconcile is told |
 //! | [`schedule`] | when to look again, and how old an answer may be |
+//! | [`skew`] | what a wrong clock left in the status |
 //! | [`observe`] | 1: read |
 //! | [`desired`], [`verdict`], [`ledger`], [`claims`], [`plan`] | 2: decide |
 //! | [`apply`] | 3: change |
@@ -38,6 +39,7 @@ pub mod preview;
 pub mod report;
 pub mod rest;
 pub mod schedule;
+pub mod skew;
 pub mod subject;
 pub mod verdict;
 
@@ -105,6 +107,7 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
     ) -> Result<Outcome, J::Error> {
         let mut written = resource.status.clone().unwrap_or_default();
         let mut status = written.clone();
+        skew::correct(&mut status, self.now());
         for pass in 1.. {
             let now = self.now();
             let subject = self.subject(resource, &status, neighbors.clone());
@@ -141,8 +144,9 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
 
     /// What a reconcile would do. Nothing is written, neither to AWS nor to the API server.
     pub async fn preview(&self, resource: &SesDomain, neighbors: Neighbors) -> Preview {
-        let status = resource.status.clone().unwrap_or_default();
+        let mut status = resource.status.clone().unwrap_or_default();
         let now = self.now();
+        skew::correct(&mut status, now);
         let subject = self.subject(resource, &status, neighbors);
         let (observed, plan) = self.decide(&subject, now).await;
         preview::preview(&subject, &observed, &plan, now)

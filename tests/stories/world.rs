@@ -33,16 +33,20 @@ use crate::cluster::{SOON, cluster};
 
 mod aws;
 mod diagnosis;
+mod ends;
 mod history;
 pub(crate) mod probes;
 mod specs;
 
 pub(crate) use diagnosis::api_writes;
+pub(crate) use ends::undisturbed_and_with;
 use history::History;
 pub(crate) use specs::*;
 
 /// The program under test, with the clock that follows the rig's.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_ses-operator");
+/// The operator's name in the log of AWS requests.
+pub(crate) const OPERATOR: &str = "operator";
 /// The operator's default Region.
 pub(crate) const REGION: &str = "eu-west-1";
 /// The name of the one resource that most stories are about.
@@ -68,6 +72,8 @@ pub(crate) struct World {
     pub(crate) zone: String,
     /// The operator, while it runs.
     pub(crate) operator: Option<Operator>,
+    /// Somebody else's records in the zone.
+    strangers: Vec<String>,
     history: History,
     logs: Vec<PathBuf>,
 }
@@ -120,6 +126,7 @@ impl World {
             domain: format!("{name}.example"),
             zone: String::new(),
             operator: None,
+            strangers: Vec::new(),
             history,
             logs: Vec::new(),
         })
@@ -132,6 +139,7 @@ impl World {
             .arguments(["--log-level=info,ses_operator=debug"])
             .arguments(more)
             .environment(self.account.environment(REGION))
+            .environment([("AWS_SDK_UA_APP_ID", OPERATOR)])
             .environment([("SES_OPERATOR_SIMULATED_CLOCK", self.account.clock_url())])
     }
 
@@ -253,9 +261,20 @@ impl World {
 
     /// Asks for a reconcile now, and waits for the answer.
     pub(crate) async fn reconciles(&mut self, token: &str) -> Result<()> {
+        self.asks(token).await?;
+        self.is_answered(token).await
+    }
+
+    /// Asks for a reconcile now.
+    pub(crate) async fn asks(&self, token: &str) -> Result<()> {
         let ask = json!({"metadata": {"annotations": {"ses-operator.dev/reconcile-requested-at": token}}});
+        self.domains().patch(NAME, &PatchParams::default(), &Patch::Merge(ask)).await?;
+        Ok(())
+    }
+
+    /// Waits until a reconcile that was asked for has been made.
+    pub(crate) async fn is_answered(&mut self, token: &str) -> Result<()> {
         let domains = self.domains();
-        domains.patch(NAME, &PatchParams::default(), &Patch::Merge(ask)).await?;
         self.awaits("the request to be answered", async || {
             let status = domains.get(NAME).await?.status.unwrap_or_default();
             ensure!(status.last_handled_reconcile_at.as_deref() == Some(token), "{}", told(&status.conditions));

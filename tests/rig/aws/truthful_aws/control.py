@@ -47,10 +47,10 @@ class Control:
             return _json({"error": f"{method} {path}: {error}"}, 400)
 
 
-def read_clock(account: Account, _rest: str, asked: dict, _wanted: dict) -> dict:
+def read_clock(account: Account, rest: str, asked: dict, _wanted: dict) -> dict:
     """The time; waits for a change when told which version is known."""
     after = int(asked["after"]) if "after" in asked else None
-    return account.clock.read(after, min(float(asked.get("wait", 0)), LONGEST_WAIT))
+    return account.clock.read(after, min(float(asked.get("wait", 0)), LONGEST_WAIT), float(rest or 0))
 
 
 def change_clock(account: Account, _rest: str, _asked: dict, wanted: dict) -> dict:

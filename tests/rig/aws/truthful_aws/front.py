@@ -55,7 +55,8 @@ class Front:
         allowed = account.rate_limits.allows(
             account.settings["rate_limits"], request.service, request.region, request.operation, account.clock
         )
-        entry = account.log.arrived(request, account.clock, account.zone_of(request), _changes(request))
+        sender = received.headers.get("user-agent", "")
+        entry = account.log.arrived(request, sender, account.clock, account.zone_of(request), _changes(request))
         with account.lock:
             fault = account.faults.strike(request.service, request.operation, request.text)
         if fault:
@@ -65,6 +66,7 @@ class Front:
             if fault.kind in ("drop", "hang"):
                 raise ConnectionDropped
         response = self._act(account, request, received, fault, allowed)
+        account.log.done(entry)
         if fault and fault.kind == "lost_answer":
             raise ConnectionDropped
         entry["status"], entry["error"] = response.status, response.error
@@ -74,7 +76,8 @@ class Front:
         service, operation = request.service, request.operation
         try:
             with account.lock:
-                error = fault and error_of(fault, service, operation, account.id, request.resource)
+                now = account.clock.now()
+                error = fault and error_of(fault, request, now)
                 if error:
                     raise error
                 if not allowed:

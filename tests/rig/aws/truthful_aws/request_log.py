@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import threading
+import time
 
 from .clock import rfc3339
+
+# SDKs put the name of the program here that AWS_SDK_UA_APP_ID gives it.
+_APP = re.compile(r"\bapp/([^\s]+)")
 
 READS = ("Get", "List", "Assume", "Describe")
 
@@ -16,10 +21,13 @@ class RequestLog:
         self._lock = threading.Lock()
         self._entries: list = []
 
-    def arrived(self, request, clock, zone: str | None, changes: list | None) -> dict:
+    def arrived(self, request, user_agent: str, clock, zone: str | None, changes: list | None) -> dict:
         """Notes a request; the answer is filled in later."""
-        target = request.target
+        target, app = request.target, _APP.search(user_agent)
         entry = {
+            "arrived": rfc3339(time.time()),
+            "done": None,
+            "sender": app.group(1) if app else None,
             "service": request.service,
             "operation": request.operation,
             "region": request.region,
@@ -37,6 +45,11 @@ class RequestLog:
             entry["seq"], entry["at"] = len(self._entries) + 1, rfc3339(clock.now())
             self._entries.append(entry)
         return entry
+
+    @staticmethod
+    def done(entry: dict) -> None:
+        """It has been acted upon, whoever may hear of it."""
+        entry["done"] = rfc3339(time.time())
 
     def since(self, seq: int) -> list:
         """The requests after a sequence number."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from xml.sax.saxutils import escape
 
 ROUTE53_NAMESPACE = "https://route53.amazonaws.com/doc/2013-04-01/"
@@ -96,6 +97,22 @@ def denied(service: str, operation: str, account: str, resource: str) -> AwsErro
     message = f"User: {user} is not authorized to perform: {service}:{operation} on resource: {resource}"
     code = "AccessDeniedException" if service == "ses" else "AccessDenied"
     return AwsError(403, code, f"{message} because no identity-based policy allows the {service}:{operation} action")
+
+
+def token_expired(service: str) -> AwsError:
+    """What credentials get that nobody has renewed."""
+    code = "ExpiredTokenException" if service == "ses" else "ExpiredToken"
+    return AwsError(403, code, "The security token included in the request is expired")
+
+
+def signature_expired(service: str, now: float) -> AwsError:
+    """What a caller gets whose clock is half an hour slow. It holds the times of day, and is another text each time."""
+    signed, first, received = (
+        datetime.fromtimestamp(now - minutes * 60, timezone.utc).strftime("%Y%m%dT%H%M%SZ") for minutes in (30, 15, 0)
+    )
+    code = "InvalidSignatureException" if service == "ses" else "SignatureDoesNotMatch"
+    text = f"Signature expired: {signed} is now earlier than {first} ({received} - 15 min.)"
+    return AwsError(403, code, text)
 
 
 def broken(service: str) -> AwsError:
