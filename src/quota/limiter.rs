@@ -113,7 +113,7 @@ impl Limiter {
                 return;
             }
             let (sender, turn) = oneshot::channel();
-            state.queue.push(caller, sender);
+            state.queue.push(caller.class, &caller.namespace, sender);
             turn
         };
         let mut turn = std::pin::pin!(turn);
