@@ -4,6 +4,7 @@
 //! own, the next one takes over, so there is no task of its own to start or to lose.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::oneshot;
@@ -11,6 +12,7 @@ use tokio::sync::oneshot;
 use super::caller::{Caller, Class};
 use super::fair_queue::FairQueue;
 use crate::clock::Clock;
+use crate::cloud::{AsOf, CloudError, ErrorKind};
 
 /// After AWS throttles the pace is this part of what it was: a single refusal costs a few seconds.
 const SLOWER: f64 = 0.7;
@@ -18,7 +20,6 @@ const SLOWER: f64 = 0.7;
 const SLOWEST: f64 = 1.0 / 16.0;
 /// Each call that is not throttled brings back this part of the pace that was set.
 const RECOVERY: f64 = 0.02;
-
 /// How fast calls may follow each other.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pace {
@@ -105,8 +106,25 @@ impl Limiter {
         Self { clock, state, baton: tokio::sync::Mutex::const_new(()) }
     }
 
+    /// Sends a call when it is the caller's turn. `call` is told how long it has waited. The
+    /// answer is as of when it was sent.
+    pub async fn send<T, F>(&self, caller: &Caller, call: impl Fn(Duration) -> F) -> AsOf<Result<T, CloudError>>
+    where
+        F: Future<Output = Result<T, CloudError>>,
+    {
+        let asked = self.clock.now();
+        self.turn(caller).await;
+        let time = self.clock.now();
+        let answer = call(Duration::try_from(time.duration_since(asked)).unwrap_or_default()).await;
+        match answer.as_ref().err().map(|error| error.kind) {
+            Some(ErrorKind::Throttled) => self.throttled(),
+            Some(_) | None => self.answered(),
+        }
+        AsOf { time, answer }
+    }
+
     /// Returns when it is the caller's turn.
-    pub async fn turn(&self, caller: &Caller) {
+    async fn turn(&self, caller: &Caller) {
         let turn = {
             let mut state = self.state();
             if state.queue.is_empty() && state.bucket.take(self.clock.now()).is_ok() {
@@ -147,13 +165,13 @@ impl Limiter {
     }
 
     /// AWS has throttled a call: the next ones come slower.
-    pub fn throttled(&self) {
+    fn throttled(&self) {
         let now = self.clock.now();
         self.state().bucket.slow_down(now);
     }
 
     /// AWS has answered: the pace may come back.
-    pub fn answered(&self) {
+    fn answered(&self) {
         self.state().bucket.speed_up();
     }
 

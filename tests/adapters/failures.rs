@@ -68,7 +68,7 @@ async fn a_lost_answer_is_unavailable_though_the_call_was_carried_out() -> Resul
     cloud.account.fault(lost).await?;
     let created = cloud.ses.create(&key("example.com"), &plain_identity()).await;
     assert_eq!(kind(created)?, ErrorKind::Unavailable);
-    assert!(cloud.ses.get(&key("example.com")).await?.is_some());
+    assert!(cloud.ses.get(&key("example.com")).await?.answer.is_some());
     Ok(())
 }
 
@@ -116,7 +116,7 @@ async fn a_change_is_not_sent_unless_the_lease_outlasts_it() -> Result<()> {
     assert_eq!(kind(cloud.route53.change(&zone, &create).await)?, ErrorKind::NotLeading);
     assert_eq!(cloud.account.requests().await?.len(), before);
 
-    assert_eq!(cloud.ses.get(&key).await?, None, "reading is for everyone");
+    assert_eq!(cloud.ses.get(&key).await?.answer, None, "reading is for everyone");
     cloud.permit.extend(Instant::now() + CALL_TIMEOUT * 2);
     cloud.ses.create(&key, &plain_identity()).await?;
     Ok(())

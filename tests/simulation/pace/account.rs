@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::Timestamp;
 use ses_operator::clock::simulated::Hand;
-use ses_operator::cloud::{CloudError, ErrorKind};
+use ses_operator::cloud::{AsOf, CloudError, ErrorKind};
 use ses_operator::dns::{DnsProvider, HostedZone, RecordChange, RecordSet, Subtree, ZoneId};
 use ses_operator::domain_name::DomainName;
 
@@ -45,6 +45,10 @@ impl Account {
         Self { hand, state: Arc::default() }
     }
 
+    fn as_of_now<T>(&self, answer: T) -> AsOf<T> {
+        AsOf { time: self.hand.now(), answer }
+    }
+
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no panic while it is held")
     }
@@ -72,27 +76,27 @@ impl State {
 }
 
 impl DnsProvider for Account {
-    async fn hosted_zones(&self) -> Result<Vec<HostedZone>, CloudError> {
-        Ok(Vec::new())
+    async fn hosted_zones(&self) -> Result<AsOf<Vec<HostedZone>>, CloudError> {
+        Ok(self.as_of_now(Vec::new()))
     }
 
-    async fn listing(&self, _: &ZoneId) -> Result<Vec<RecordSet>, CloudError> {
-        Ok(Vec::new())
+    async fn listing(&self, _: &ZoneId) -> Result<AsOf<Vec<RecordSet>>, CloudError> {
+        Ok(self.as_of_now(Vec::new()))
     }
 
-    async fn subtree(&self, _: &ZoneId, _: &DomainName) -> Result<Subtree, CloudError> {
-        Ok(Subtree { record_sets: Vec::new(), complete: true })
+    async fn subtree(&self, _: &ZoneId, _: &DomainName) -> Result<AsOf<Subtree>, CloudError> {
+        Ok(self.as_of_now(Subtree { record_sets: Vec::new(), complete: true }))
     }
 
-    async fn record_sets(&self, _: &ZoneId, _: &DomainName) -> Result<Vec<RecordSet>, CloudError> {
-        Ok(Vec::new())
+    async fn record_sets(&self, _: &ZoneId, _: &DomainName) -> Result<AsOf<Vec<RecordSet>>, CloudError> {
+        Ok(self.as_of_now(Vec::new()))
     }
 
     async fn change(&self, zone: &ZoneId, changes: &[RecordChange]) -> Result<String, CloudError> {
         self.state().change(self.hand.now(), zone, changes)
     }
 
-    async fn is_in_sync(&self, change_id: &str) -> Result<bool, CloudError> {
-        Ok(self.state().arrived.contains(change_id))
+    async fn is_in_sync(&self, change_id: &str) -> Result<AsOf<bool>, CloudError> {
+        Ok(self.as_of_now(self.state().arrived.contains(change_id)))
     }
 }
