@@ -1,6 +1,7 @@
 //! The pace of one quota: evenly spread turns, fewer of them after AWS has throttled.
 //!
-//! Waiting is a future, never a held thread. Whoever waits first hands out the turns to all that wait; when it has had its
+//! A call that AWS throttles was not carried out: it waits for another turn, in its class, and nobody fails for it. Waiting is
+//! a future, never a held thread. Whoever waits first hands out the turns to all that wait; when it has had its
 //! own, the next one takes over, so there is no task of its own to start or to lose.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,6 +21,11 @@ const SLOWER: f64 = 0.7;
 const SLOWEST: f64 = 1.0 / 16.0;
 /// Each call that is not throttled brings back this part of the pace that was set.
 const RECOVERY: f64 = 0.02;
+/// A call is sent so many times at the most while it is throttled,
+const MOST_SENDS: usize = 8;
+/// and not again once so much time has passed since the first of them: then whoever waits for it must be told.
+const PATIENCE: SignedDuration = SignedDuration::from_mins(5);
+
 /// How fast calls may follow each other.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pace {
@@ -106,21 +112,33 @@ impl Limiter {
         Self { clock, state, baton: tokio::sync::Mutex::const_new(()) }
     }
 
-    /// Sends a call when it is the caller's turn. `call` is told how long it has waited. The
+    /// Sends a call when it is the caller's turn, and again while it is throttled. `call` is told how long it has waited. The
     /// answer is as of when it was sent.
     pub async fn send<T, F>(&self, caller: &Caller, call: impl Fn(Duration) -> F) -> AsOf<Result<T, CloudError>>
     where
         F: Future<Output = Result<T, CloudError>>,
     {
-        let asked = self.clock.now();
-        self.turn(caller).await;
-        let time = self.clock.now();
-        let answer = call(Duration::try_from(time.duration_since(asked)).unwrap_or_default()).await;
-        match answer.as_ref().err().map(|error| error.kind) {
-            Some(ErrorKind::Throttled) => self.throttled(),
-            Some(_) | None => self.answered(),
+        let (mut sends, mut refused) = (0, None);
+        loop {
+            let asked = self.clock.now();
+            self.turn(caller).await;
+            let time = self.clock.now();
+            let answer = call(Duration::try_from(time.duration_since(asked)).unwrap_or_default()).await;
+            sends += 1;
+            match answer.as_ref().err().map(|error| error.kind) {
+                Some(ErrorKind::Throttled) => {
+                    let first = *refused.get_or_insert(time);
+                    self.throttled();
+                    if sends < MOST_SENDS && time.duration_since(first) < PATIENCE {
+                        continue;
+                    }
+                }
+                // It was not sent.
+                Some(ErrorKind::NotLeading) => {}
+                Some(_) | None => self.answered(),
+            }
+            return AsOf { time, answer };
         }
-        AsOf { time, answer }
     }
 
     /// Returns when it is the caller's turn.
@@ -188,6 +206,7 @@ impl Limiter {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 
@@ -264,5 +283,37 @@ mod tests {
             other.await.expect("it had its turn");
         }
         assert_eq!(Class::ALL.map(|class| limiter.waiting(class)), [0; 5]);
+    }
+
+    fn refused(kind: ErrorKind) -> CloudError {
+        CloudError { kind, operation: "ses:CreateEmailIdentity", object: "example.com".into(), message: "no".into() }
+    }
+
+    /// What comes of a call that is answered with these kinds of errors, and then well; and how often it is sent.
+    async fn sent(answers: &[ErrorKind]) -> (Result<(), ErrorKind>, usize) {
+        let limiter = Limiter::new(Pace { rate: 10_000.0, burst: 1.0 }, Clock::system());
+        let sends = AtomicUsize::new(0);
+        let call = |_| {
+            let answer = answers.get(sends.fetch_add(1, Ordering::Relaxed)).map_or(Ok(()), |kind| Err(refused(*kind)));
+            std::future::ready(answer)
+        };
+        let AsOf { answer, .. } = limiter.send(&Caller::new(Class::Changed, "mail"), call).await;
+        (answer.map_err(|error| error.kind), sends.into_inner())
+    }
+
+    #[tokio::test]
+    async fn a_throttled_call_is_sent_again_until_it_is_answered_and_nothing_else_is() {
+        use ErrorKind::{Busy, NotLeading, Throttled, Unavailable};
+        for (answers, outcome, sends) in [
+            (vec![], Ok(()), 1),
+            (vec![Throttled; 3], Ok(()), 4),
+            (vec![Throttled; 20], Err(Throttled), MOST_SENDS),
+            (vec![Throttled, Unavailable], Err(Unavailable), 2),
+            (vec![Busy], Err(Busy), 1),
+            // The permit to write is asked for anew before each time.
+            (vec![Throttled, NotLeading], Err(NotLeading), 2),
+        ] {
+            assert_eq!(sent(&answers).await, (outcome, sends), "{answers:?}");
+        }
     }
 }
