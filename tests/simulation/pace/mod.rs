@@ -4,9 +4,13 @@
 //! | module | holds |
 //! |---|---|
 //! | [`account`] | hosted zones, and what was asked of them |
+//! | [`quota`] | a quota that others spend from as well |
 //! | [`desk`] | many who ask at once, on a clock that is moved by hand |
+//! | [`limiting`] | how much of a shared quota is used, and how much refused |
 //! | [`writing`] | when the changes of a zone leave, and who gets which answer |
 
 mod account;
 mod desk;
+mod limiting;
+mod quota;
 mod writing;
