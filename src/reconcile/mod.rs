@@ -109,11 +109,10 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
         let mut status = written.clone();
         skew::correct(&mut status, self.now());
         for pass in 1.. {
-            let now = self.now();
             let subject = self.subject(resource, &status, neighbors.clone());
-            let (observed, plan) = self.decide(&subject, now).await;
+            let (observed, plan) = self.decide(&subject).await;
             if !plan.changes.is_empty() {
-                let ahead = report::write_ahead(&subject, &observed, &plan, now);
+                let ahead = report::write_ahead(&subject, &observed, &plan, self.now());
                 if claims_more(&ahead, &written) {
                     journal.save(resource, &ahead).await?;
                     written = ahead;
@@ -126,7 +125,7 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
             let changing = Box::pin(apply::apply(&subject, &plan.changes, &self.identities, &self.dns));
             let applied = caller.scope(changing).await;
             let Report { status: after, events, next, failure, gone } =
-                report::report(&subject, &observed, &plan, &applied, now);
+                report::report(&subject, &observed, &plan, &applied, self.now());
             for event in &events {
                 journal.tell(resource, event).await;
             }
@@ -145,11 +144,10 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
     /// What a reconcile would do. Nothing is written, neither to AWS nor to the API server.
     pub async fn preview(&self, resource: &SesDomain, neighbors: Neighbors) -> Preview {
         let mut status = resource.status.clone().unwrap_or_default();
-        let now = self.now();
-        skew::correct(&mut status, now);
+        skew::correct(&mut status, self.now());
         let subject = self.subject(resource, &status, neighbors);
-        let (observed, plan) = self.decide(&subject, now).await;
-        preview::preview(&subject, &observed, &plan, now)
+        let (observed, plan) = self.decide(&subject).await;
+        preview::preview(&subject, &observed, &plan, plan.at)
     }
 
     /// Forgets what was read of a resource's identity.
@@ -159,25 +157,27 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
     }
 
     /// Steps one and two. A plan that writes, or that names a problem, is made on what was read just now.
-    async fn decide(&self, subject: &Subject<'_>, now: Timestamp) -> (Observed, Plan) {
+    async fn decide(&self, subject: &Subject<'_>) -> (Observed, Plan) {
+        let now = self.now();
         if let Some(problem) = plan::refusal(subject).filter(|_| !subject.deleting || subject.has_made_nothing()) {
-            let refused = Plan { problems: vec![problem], gone: subject.deleting, ..Plan::default() };
+            let refused = Plan { at: now, problems: vec![problem], gone: subject.deleting, ..Plan::default() };
             let ledger = subject.status.records.clone();
             return (Observed::nothing(now), Plan { ledger, ..refused });
         }
         let freshness = schedule::freshness(subject, now);
         let observed = Box::pin(observe::observe(subject, &self.identities, &self.dns, freshness, now)).await;
-        let plan = plan::plan(subject, &observed, now);
+        let plan = plan::plan(subject, &observed, self.now());
         let needed = schedule::fresh_enough(&plan, freshness, now);
-        let is_stale = observed.identity_read_at < needed.identity
-            || observed.zones_read_at < needed.zones
-            || observed.records_read_at < needed.records;
+        // What was asked for was answered, as well as it could be: only who asks for more is told more.
+        let falls_short = |read_at, asked, needed| needed > asked && read_at < needed;
+        let is_stale = falls_short(observed.identity_read_at, freshness.identity, needed.identity)
+            || falls_short(observed.zones_read_at, freshness.zones, needed.zones)
+            || falls_short(observed.records_read_at, freshness.records, needed.records);
         if !is_stale {
             return (observed, plan);
         }
-        let freshness = needed;
-        let observed = Box::pin(observe::observe(subject, &self.identities, &self.dns, freshness, now)).await;
-        let plan = plan::plan(subject, &observed, now);
+        let observed = Box::pin(observe::observe(subject, &self.identities, &self.dns, needed, now)).await;
+        let plan = plan::plan(subject, &observed, self.now());
         (observed, plan)
     }
 

@@ -80,7 +80,7 @@ pub async fn observe<S: IdentityService, D: DnsProvider>(
 ) -> Observed {
     let key = subject.key();
     let found = if subject.deleting || !subject.has_made_nothing() {
-        identities.get(&key, freshness.identity).await
+        identities.get(&key, freshness.identity, freshness.poll).await
     } else {
         identities.find(&key, freshness.identity, freshness.listed).await
     };

@@ -51,6 +51,8 @@ const CHANGE_ANSWER: SignedDuration = SignedDuration::from_secs(30);
 pub struct Freshness {
     /// Of the identity.
     pub identity: Timestamp,
+    /// Of the identity too, but that a list may tell in its stead that its verification goes on.
+    pub poll: Timestamp,
     /// Of the list of identities, where it tells that one was never made.
     pub listed: Timestamp,
     /// Of the list of hosted zones.
@@ -62,27 +64,36 @@ pub struct Freshness {
 /// How old each answer may be in this reconcile.
 pub fn freshness(subject: &Subject<'_>, now: Timestamp) -> Freshness {
     if subject.is_requested() {
-        return Freshness { identity: now, listed: now, zones: now, records: now };
+        return Freshness { identity: now, poll: now, listed: now, zones: now, records: now };
     }
     let listed = now - LISTED;
     let (recent, older) = (now - FRESH_ENOUGH, now - FRESH_ENOUGH_TO_WRITE);
     if subject.deleting || stalled_since(subject.status).is_some() {
-        return Freshness { identity: recent, listed, zones: older, records: recent };
+        return Freshness { identity: recent, poll: recent, listed, zones: older, records: recent };
     }
     if subject.is_new_generation() {
-        return Freshness { identity: recent, listed, zones: older, records: older };
+        return Freshness { identity: recent, poll: recent, listed, zones: older, records: older };
     }
     let (identity, records) = match next_after_repair(subject.status, now) {
         Some(_) => (now - (AFTER_REPAIR - SLACK * 60), now - (AFTER_REPAIR - SLACK * 60)),
         None => (now - SETTLED_IDENTITY, now - SETTLED_DNS),
     };
     let zones = now - SETTLED_DNS;
-    let Some(since) = waiting_since(subject.status) else { return Freshness { identity, listed, zones, records } };
-    let identity = last_poll(since, now).unwrap_or(identity.min(since));
+    let Some(since) = waiting_since(subject.status) else {
+        return Freshness { identity, poll: identity, listed, zones, records };
+    };
+    let identity = identity.min(since);
+    let poll = last_poll(since, now).unwrap_or(identity);
     if is_at_first_verification(subject.status) {
-        return Freshness { identity, listed, zones: now - UNDER_VERIFICATION, records: now - UNDER_VERIFICATION };
+        return Freshness {
+            identity,
+            poll,
+            listed,
+            zones: now - UNDER_VERIFICATION,
+            records: now - UNDER_VERIFICATION,
+        };
     }
-    Freshness { identity, listed, zones, records }
+    Freshness { identity, poll, listed, zones, records }
 }
 
 /// How old the answers may be that a plan was made on: what is asked of a person is true now, and what is written is

@@ -13,6 +13,7 @@
 //! | [`mutants`] | operators broken on purpose, each of which must be caught |
 //! | [`convergence`] | seeded: one domain's whole life; whatever goes wrong on the way, the same end |
 //! | [`fifty`] | seeded: the same of fifty domains at once |
+//! | [`pace`] | the limiter, the queue and the writers of zones by themselves |
 //!
 //! `make simulate SEEDS=n` plays n seeds of one domain and a hundredth of it of fifty; a seed that fails is printed with the
 //! command that plays it again.
@@ -25,6 +26,7 @@ mod executor;
 mod fifty;
 mod mutants;
 mod operator;
+mod pace;
 mod random;
 mod seeds;
 mod simulation;

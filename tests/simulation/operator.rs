@@ -65,7 +65,7 @@ impl Watched for Seen {
 impl Run {
     /// Starts the operator: its reconciler, and what runs beside the reconciles.
     fn start(cloud: &Cloud, api: &Api, hand: &Hand, settings: &Settings, mutant: Mutant) -> Self {
-        let cloud = cloud.for_new_process();
+        let cloud = cloud.for_new_process(hand.clone());
         let clock = Clock::moved_by(hand.clone());
         let reconciler = Arc::new(Reconciler {
             identities: Identities::new(BrokenSes(Ses(cloud.clone()), mutant), clock.clone()),

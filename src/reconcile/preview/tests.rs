@@ -103,7 +103,7 @@ fn preview_of(spec: Value, status: Value, found: Found) -> Preview {
     // As the reconcile does: what is refused is not looked at.
     match refusal(&subject) {
         Some(problem) => {
-            let refused = Plan { problems: vec![problem], ..Plan::default() };
+            let refused = Plan { at: now, problems: vec![problem], ..Plan::default() };
             preview(&subject, &Observed::nothing(now), &refused, now)
         }
         None => preview(&subject, &observed, &plan(&subject, &observed, now), now),

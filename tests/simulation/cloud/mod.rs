@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use jiff::{SignedDuration, Timestamp};
 use ses_operator::clock::Clock;
 use ses_operator::clock::simulated::Hand;
-use ses_operator::cloud::{CloudError, ErrorKind};
+use ses_operator::cloud::{AsOf, CloudError, ErrorKind};
 
 use crate::random::Random;
 
@@ -49,12 +49,20 @@ pub struct Intruder {
 /// A run of the operator, from its start to its death.
 #[derive(Debug, Default)]
 struct Process {
+    /// Its clock, which may be wrong.
+    clock: Clock,
     /// It was killed: nothing that it holds goes on, but for a request that is under way already.
     dead: AtomicBool,
     /// One of its requests is under way still, and lands though nobody waits for it.
     haunts: AtomicBool,
     /// Another one holds the lease.
     deposed: AtomicBool,
+}
+
+impl Process {
+    fn by(hand: Hand) -> Arc<Self> {
+        Arc::new(Self { clock: Clock::moved_by(hand), ..Self::default() })
+    }
 }
 
 /// Everything that the services hold.
@@ -106,18 +114,18 @@ impl Cloud {
             statuses: 0,
             watches_words: false,
         };
-        Self { shared: Arc::new(Mutex::new(state)), process: Arc::default() }
+        Self { process: Process::by(state.hand.clone()), shared: Arc::new(Mutex::new(state)) }
     }
 
     /// A cloud like this one, which goes its own way from now on.
     pub fn fork(&self, hand: Hand) -> Self {
         let state = State { hand, ..self.state().clone() };
-        Self { shared: Arc::new(Mutex::new(state)), process: Arc::default() }
+        Self { process: Process::by(state.hand.clone()), shared: Arc::new(Mutex::new(state)) }
     }
 
-    /// The same cloud, reached by a process that has just started.
-    pub fn for_new_process(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), process: Arc::default() }
+    /// The same cloud, reached by a process that has just started, and that reads the time from this hand.
+    pub fn for_new_process(&self, hand: Hand) -> Self {
+        Self { shared: Arc::clone(&self.shared), process: Process::by(hand) }
     }
 
     /// Kills the process: none of its calls goes on.
@@ -152,6 +160,23 @@ impl Cloud {
     /// Lets the time pass until `time`: changes arrive, verifications end, in their order.
     pub fn pass_until(&self, time: Timestamp) {
         self.state().pass_until(time);
+    }
+
+    /// A call of the operator's that reads.
+    pub async fn read<T>(
+        &self,
+        operation: &'static str,
+        object: &str,
+        act: impl FnOnce(&mut State) -> Result<T, CloudError> + Send,
+    ) -> Result<AsOf<T>, CloudError> {
+        let sent = self.as_of_now(());
+        let answer = self.call(operation, object, act).await?;
+        Ok(sent.map(|()| answer))
+    }
+
+    /// Something that is known now, by the process's clock.
+    pub fn as_of_now<T>(&self, answer: T) -> AsOf<T> {
+        AsOf { time: self.process.clock.now(), answer }
     }
 
     /// A call of the operator's: counted, struck by faults, carried out.

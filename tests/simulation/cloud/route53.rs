@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
-use ses_operator::cloud::{CloudError, ErrorKind};
+use ses_operator::cloud::{AsOf, CloudError, ErrorKind};
 use ses_operator::dns::{DnsProvider, HostedZone, RecordChange, RecordSet, RecordType, Subtree, ZoneId};
 use ses_operator::domain_name::DomainName;
 
@@ -281,7 +281,7 @@ impl Route53 {
 }
 
 impl DnsProvider for Route53 {
-    async fn hosted_zones(&self) -> Result<Vec<HostedZone>, CloudError> {
+    async fn hosted_zones(&self) -> Result<AsOf<Vec<HostedZone>>, CloudError> {
         let list = |state: &mut State| {
             let zones = state.zones.zones.iter();
             Ok(zones
@@ -292,19 +292,19 @@ impl DnsProvider for Route53 {
                 })
                 .collect())
         };
-        self.0.call("route53:ListHostedZonesByName", "", list).await
+        self.0.read("route53:ListHostedZonesByName", "", list).await
     }
 
-    async fn listing(&self, zone: &ZoneId) -> Result<Vec<RecordSet>, CloudError> {
+    async fn listing(&self, zone: &ZoneId) -> Result<AsOf<Vec<RecordSet>>, CloudError> {
         const OPERATION: &str = "route53:ListResourceRecordSets";
         let list = |state: &mut State| {
             let (now, lag) = (state.now(), state.lag);
             Ok(state.zones.find(OPERATION, zone)?.shown(now, lag).values().cloned().collect())
         };
-        self.0.call(OPERATION, &zone.0, list).await
+        self.0.read(OPERATION, &zone.0, list).await
     }
 
-    async fn subtree(&self, zone: &ZoneId, root: &DomainName) -> Result<Subtree, CloudError> {
+    async fn subtree(&self, zone: &ZoneId, root: &DomainName) -> Result<AsOf<Subtree>, CloudError> {
         const OPERATION: &str = "route53:ListResourceRecordSets";
         let list = |state: &mut State| {
             let (now, lag) = (state.now(), state.lag);
@@ -320,17 +320,17 @@ impl DnsProvider for Route53 {
             }
             Ok(Subtree { record_sets, complete })
         };
-        self.0.call(OPERATION, &zone.0, list).await
+        self.0.read(OPERATION, &zone.0, list).await
     }
 
-    async fn record_sets(&self, zone: &ZoneId, name: &DomainName) -> Result<Vec<RecordSet>, CloudError> {
+    async fn record_sets(&self, zone: &ZoneId, name: &DomainName) -> Result<AsOf<Vec<RecordSet>>, CloudError> {
         const OPERATION: &str = "route53:ListResourceRecordSets";
         let list = |state: &mut State| {
             let (now, lag) = (state.now(), state.lag);
             let zone = state.zones.find(OPERATION, zone)?;
             Ok(zone.shown(now, lag).values().filter(|set| &set.name == name).cloned().collect())
         };
-        self.0.call(OPERATION, &zone.0, list).await
+        self.0.read(OPERATION, &zone.0, list).await
     }
 
     async fn change(&self, zone: &ZoneId, changes: &[RecordChange]) -> Result<String, CloudError> {
@@ -338,12 +338,12 @@ impl DnsProvider for Route53 {
         self.0.call("route53:ChangeResourceRecordSets", &zone.0, |state| state.change_records(zone, changes)).await
     }
 
-    async fn is_in_sync(&self, change_id: &str) -> Result<bool, CloudError> {
+    async fn is_in_sync(&self, change_id: &str) -> Result<AsOf<bool>, CloudError> {
         const OPERATION: &str = "route53:GetChange";
         let ask = |state: &mut State| match state.zones.changes.get(change_id) {
             Some(served_at) => Ok(*served_at <= state.now()),
             None => Err(error(ErrorKind::NotFound, OPERATION, change_id, "no such change")),
         };
-        self.0.call(OPERATION, change_id, ask).await
+        self.0.read(OPERATION, change_id, ask).await
     }
 }
