@@ -82,6 +82,14 @@ impl Record {
         self.effective() == other.effective()
     }
 
+    /// Whether it differs from another one by nothing but that it asks for no reports, or for fewer kinds of them.
+    pub fn lacks_only_reports_of(&self, other: &Self) -> bool {
+        const REPORTS: [&str; 3] = ["rua", "ruf", "fo"];
+        let (own, mut others) = (self.effective(), other.effective());
+        others.retain(|tag, _| !REPORTS.contains(tag) || own.contains_key(tag));
+        own == others
+    }
+
     fn effective(&self) -> BTreeMap<&str, &str> {
         let default = |tag: &str| match tag {
             "adkim" | "aspf" => Some("r"),
@@ -197,6 +205,23 @@ mod tests {
         ] {
             let parse = |text| Record::parse(text).expect("a record");
             assert_eq!(parse(one).means_the_same_as(&parse(other)), same, "{one} | {other}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_lacks_only_reports_is_told_from_one_that_asks_for_something_else() {
+        let wanted = "v=DMARC1; p=none; rua=mailto:a@b.c; ruf=mailto:f@b.c";
+        for (found, lacks_only_reports) in [
+            ("v=DMARC1; p=none;", true),
+            ("v=DMARC1;p=none;pct=100;rua=mailto:a@b.c", true),
+            (wanted, true),
+            ("v=DMARC1; p=none; rua=mailto:they@b.c", false),
+            ("v=DMARC1; p=none; fo=1", false),
+            ("v=DMARC1; p=none; adkim=s", false),
+            ("v=DMARC1; p=quarantine", false),
+        ] {
+            let parse = |text| Record::parse(text).expect("a record");
+            assert_eq!(parse(found).lacks_only_reports_of(&parse(wanted)), lacks_only_reports, "{found}");
         }
     }
 
