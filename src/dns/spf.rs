@@ -11,7 +11,7 @@ pub fn is_spf(text: &str) -> bool {
 
 /// Whether an SPF policy lets `include`'s senders pass.
 pub fn includes(text: &str, include: &str) -> bool {
-    is_spf(text) && terms(text).any(|(_, term)| is_include(term, include) && is_pass(term))
+    is_spf(text) && heeded(text).any(|(_, term)| is_include(term, include) && is_pass(term))
 }
 
 /// Why a term can't be merged into a policy.
@@ -32,7 +32,7 @@ pub enum MergeError {
 /// # Errors
 /// When the policy would not do then what it shall.
 pub fn merge(text: &str, include: &str) -> Result<String, MergeError> {
-    if let Some((_, term)) = terms(text).find(|(_, term)| is_include(term, include)) {
+    if let Some((_, term)) = heeded(text).find(|(_, term)| is_include(term, include)) {
         let contradicts = || MergeError::Contradicts(term.to_owned());
         return is_pass(term).then(|| text.to_owned()).ok_or_else(contradicts);
     }
@@ -50,7 +50,7 @@ pub fn merge(text: &str, include: &str) -> Result<String, MergeError> {
 
 /// The policy without the term that [`merge`] put into it.
 pub fn without(text: &str, include: &str) -> String {
-    let Some((at, term)) = terms(text).find(|(_, term)| is_include(term, include) && is_pass(term)) else {
+    let Some((at, term)) = heeded(text).find(|(_, term)| is_include(term, include) && is_pass(term)) else {
         return text.to_owned();
     };
     let (before, after) = (&text[..at], &text[at + term.len()..]);
@@ -69,6 +69,11 @@ fn look_ups(text: &str) -> usize {
 /// The terms after the version, each with its place in the text.
 fn terms(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.split_ascii_whitespace().skip(1).map(move |term| (term.as_ptr() as usize - text.as_ptr() as usize, term))
+}
+
+/// The terms that a receiver heeds: whatever stands after `all` is ignored (RFC 7208 section 5.1).
+fn heeded(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    terms(text).take_while(|(_, term)| mechanism(term) != "all")
 }
 
 /// A term's name, in lower case: `include` of `?include:example.com`, `redirect` of `redirect=example.com`.
@@ -98,6 +103,7 @@ mod tests {
             ("V=SPF1 +Include:AmazonSES.com. -all", true),
             ("v=spf1 include:spf.example.com include:amazonses.com -all", true),
             ("v=spf1 -include:amazonses.com ~all", false),
+            ("v=spf1 -all include:amazonses.com", false),
             ("v=spf1 include:notamazonses.com ~all", false),
             ("v=spf10 include:amazonses.com", false),
             ("include:amazonses.com", false),
@@ -118,6 +124,7 @@ mod tests {
             ("v=spf1 a redirect=b.example", "v=spf1 a include:amazonses.com redirect=b.example"),
             ("v=spf1 include:all.example", "v=spf1 include:all.example include:amazonses.com"),
             ("v=spf1", "v=spf1 include:amazonses.com"),
+            ("v=spf1 -all include:amazonses.com", "v=spf1 include:amazonses.com -all include:amazonses.com"),
         ] {
             assert_eq!(merge(text, "amazonses.com").as_deref(), Ok(merged), "{text}");
             assert!(includes(merged, "amazonses.com"), "{merged}");
@@ -147,7 +154,12 @@ mod tests {
 
     #[test]
     fn what_was_not_merged_is_not_taken_out() {
-        for text in ["v=spf1 ~all", "v=spf1 -include:amazonses.com ~all", "v=spf1 include:notamazonses.com ~all"] {
+        for text in [
+            "v=spf1 ~all",
+            "v=spf1 -all include:amazonses.com",
+            "v=spf1 -include:amazonses.com ~all",
+            "v=spf1 include:notamazonses.com ~all",
+        ] {
             assert_eq!(without(text, "amazonses.com"), text);
         }
     }

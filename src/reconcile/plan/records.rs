@@ -147,14 +147,16 @@ fn keep_one(ground: Ground<'_>, wanted: &WantedRecord, plan: &mut Plan, batches:
         verdict = Verdict::Foreign(found.clone());
     }
     let used = known.is_some_and(|entry| is_as_it_was_used(wanted, entry, &verdict));
+    let adopts = subject.spec.adoption_policy == AdoptionPolicy::Adopt;
+    let adoptable = verdict == Verdict::Right || used || lacks_only_reports(wanted, &verdict);
     let mut claimed = known.cloned().or(recovered).unwrap_or_else(|| ledger::claim(wanted, &zone.id, None, &time));
-    if subject.spec.adoption_policy == AdoptionPolicy::Adopt && !claimed.ours && (verdict == Verdict::Right || used) {
+    if adopts && !claimed.ours && adoptable {
         let ttl = around.iter().find(|set| set.is_at(&wanted.name, &wanted.record_type)).and_then(|set| set.ttl);
         claimed.ours = true;
         claimed.origin = RecordOrigin::Adopted;
         claimed.ttl = ttl.unwrap_or(claimed.ttl);
         claimed.published = true;
-        if used {
+        if verdict != Verdict::Right {
             verdict = Verdict::Outdated;
         }
     }
@@ -247,6 +249,16 @@ fn is_recovered(subject: &Subject<'_>, wanted: &WantedRecord, verdict: &Verdict)
 fn is_as_it_was_used(wanted: &WantedRecord, entry: &RecordStatus, verdict: &Verdict) -> bool {
     let before = WantedRecord { value: entry.value.clone(), ..wanted.clone() };
     matches!(verdict, Verdict::Foreign(found) if !entry.ours && verdict::means(&before, found))
+}
+
+/// Whether somebody else's DMARC record is the wanted one but for reports, which it does not ask for: consoles and most
+/// people's code publish it so.
+fn lacks_only_reports(wanted: &WantedRecord, verdict: &Verdict) -> bool {
+    let Verdict::Foreign(found) = verdict else { return false };
+    wanted.purpose == RecordPurpose::Dmarc
+        && Record::parse(found)
+            .zip(Record::parse(&wanted.value))
+            .is_some_and(|(found, wanted)| found.lacks_only_reports_of(&wanted))
 }
 
 /// Whether a change of the zone was on its way by the status: then its arrival is known, not guessed.
