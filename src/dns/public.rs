@@ -16,6 +16,9 @@ use crate::domain_name::DomainName;
 pub mod resolver;
 pub mod snapshot;
 
+/// The operation that errors name.
+pub const LOOK_UP: &str = "a look-up in public DNS";
+
 /// What can be asked of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Asked {
@@ -59,7 +62,7 @@ pub type Answer = Vec<String>;
 
 /// Public DNS. It answers, and decides nothing.
 pub trait PublicDns: Send + Sync + fmt::Debug + 'static {
-    /// Asks one question; no answer by `deadline` is an error of kind `Unavailable`, as is everything else that leaves it
-    /// open what the answer is.
+    /// Asks one question; no answer by `deadline` is an error of kind `Unavailable` in [`LOOK_UP`], as is everything
+    /// else that leaves it open what the answer is.
     fn ask<'a>(&'a self, question: &'a Question, deadline: Instant) -> BoxFuture<'a, Result<Answer, CloudError>>;
 }

@@ -23,7 +23,7 @@ pub enum MergeError {
     #[error("it says \"{0}\" already, which refuses SES")]
     Contradicts(String),
     /// The policy would be an error to every receiver.
-    #[error("with our term {0}")]
+    #[error(transparent)]
     Fails(#[from] PermError),
 }
 

@@ -22,6 +22,7 @@ use crate::api::status::{IdentityStatus, RecordStatus};
 use crate::api::{SesDomain, SesDomainStatus};
 use crate::clock::Clock;
 use crate::dns::DnsProvider;
+use crate::dns::public::snapshot::PublicNames;
 use crate::dns::snapshot::Dns;
 use crate::quota::{Caller, Class};
 use crate::ses::IdentityService;
@@ -45,6 +46,7 @@ use observe::Observed;
 use plan::Plan;
 use preview::Preview;
 use report::{Event, Next, Report};
+use schedule::Freshness;
 use subject::{Neighbors, Settings, Subject};
 
 /// A reconcile that does not come to rest within so many passes goes on in the next one.
@@ -73,6 +75,8 @@ pub struct Reconciler<S, D> {
     pub identities: Identities<S>,
     /// Route 53.
     pub dns: Dns<D>,
+    /// What public DNS answers to anybody.
+    pub public: PublicNames,
     /// Time.
     pub clock: Clock,
     /// What holds for every resource.
@@ -162,19 +166,23 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
             return (Observed::nothing(now), Plan { ledger, ..refused });
         }
         let freshness = schedule::freshness(subject, now);
-        let observed = Box::pin(observe::observe(subject, &self.identities, &self.dns, freshness, now)).await;
+        let observed = Box::pin(self.observe(subject, freshness, now)).await;
         let plan = plan::plan(subject, &observed, now);
         let needed = schedule::fresh_enough(&plan, freshness, now);
         let is_stale = observed.identity_read_at < needed.identity
             || observed.zones_read_at < needed.zones
-            || observed.records_read_at < needed.records;
+            || observed.records_read_at < needed.records
+            || observed.public_read_at < needed.public;
         if !is_stale {
             return (observed, plan);
         }
-        let freshness = needed;
-        let observed = Box::pin(observe::observe(subject, &self.identities, &self.dns, freshness, now)).await;
+        let observed = Box::pin(self.observe(subject, needed, now)).await;
         let plan = plan::plan(subject, &observed, now);
         (observed, plan)
+    }
+
+    async fn observe(&self, subject: &Subject<'_>, freshness: Freshness, now: Timestamp) -> Observed {
+        observe::observe(subject, &self.identities, &self.dns, &self.public, freshness, now).await
     }
 
     fn subject<'a>(

@@ -12,7 +12,7 @@ use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::{TokioResolver, system_conf};
 
-use super::{Answer, Asked, PublicDns, Question};
+use super::{Answer, Asked, LOOK_UP, PublicDns, Question};
 use crate::cloud::{CloudError, ErrorKind};
 
 /// A name server that is silent for so long is asked once more, and then given up.
@@ -71,7 +71,9 @@ impl Resolver {
         let began = Instant::now();
         let look_up = self.resolver.lookup(name, record_type);
         let answer = match tokio::time::timeout_at(deadline.into(), look_up).await {
-            Ok(Ok(found)) => Ok(found.answers().iter().filter_map(|record| text(question.asked, &record.data)).collect()),
+            Ok(Ok(found)) => {
+                Ok(found.answers().iter().filter_map(|record| text(question.asked, &record.data)).collect())
+            }
             Ok(Err(NetError::Dns(DnsError::NoRecordsFound(none)))) if is_nothing(none.response_code) => Ok(Vec::new()),
             Ok(Err(error)) => {
                 tracing::debug!(%question, "look-up: {error}");
@@ -112,7 +114,7 @@ fn is_nothing(code: ResponseCode) -> bool {
 }
 
 fn unavailable(question: &Question, message: String) -> CloudError {
-    let (operation, object) = ("a look-up in public DNS", question.to_string());
+    let (operation, object) = (LOOK_UP, question.to_string());
     CloudError { kind: ErrorKind::Unavailable, operation, object, message }
 }
 

@@ -60,7 +60,9 @@ pub enum PermError {
         domain: DomainName,
     },
     /// What is included has several.
-    #[error("\"{term}\" leads to {domain}, which publishes several SPF policies, and that is an error to every receiver")]
+    #[error(
+        "\"{term}\" leads to {domain}, which publishes several SPF policies, and that is an error to every receiver"
+    )]
     SeveralPolicies {
         /// The term.
         term: String,
@@ -76,7 +78,9 @@ pub enum PermError {
         domain: DomainName,
     },
     /// A domain has too many mail exchangers.
-    #[error("\"{term}\" leads to {domain}, which has more than {MOST_EXCHANGERS} mail exchangers, and that is an error to every receiver")]
+    #[error(
+        "\"{term}\" leads to {domain}, which has more than {MOST_EXCHANGERS} mail exchangers, and that is an error to every receiver"
+    )]
     TooManyExchangers {
         /// The term.
         term: String,

@@ -147,7 +147,10 @@ fn an_include_without_a_policy_or_with_two_is_an_error_by_name() {
         ("deep.example", Asked::Txt, &["v=spf1 include:text.example -all"]),
     ]);
     for (term, told) in [
-        ("include:nowhere.example", "\"include:nowhere.example\" leads to nowhere.example, which publishes no SPF policy"),
+        (
+            "include:nowhere.example",
+            "\"include:nowhere.example\" leads to nowhere.example, which publishes no SPF policy",
+        ),
         ("include:deep.example", "\"include:text.example\" leads to text.example, which publishes no SPF policy"),
         ("?include:two.example", "\"?include:two.example\" leads to two.example, which publishes several SPF policies"),
     ] {
@@ -158,7 +161,8 @@ fn an_include_without_a_policy_or_with_two_is_an_error_by_name() {
 
 #[test]
 fn the_first_fault_is_told_whichever_was_found_first() {
-    let world = World::of([("deep.example", "v=spf1 include:deeper.example"), ("deeper.example", "v=spf1 include:x.y -all")]);
+    let world =
+        World::of([("deep.example", "v=spf1 include:deeper.example"), ("deeper.example", "v=spf1 include:x.y -all")]);
     let error = world.look_ups("v=spf1 include:deep.example include:nowhere.example -all").expect_err("two faults");
     assert!(error.starts_with("\"include:x.y\""), "{error}");
 }
