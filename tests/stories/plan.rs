@@ -44,6 +44,7 @@ impl World {
         let mut command = Command::new(PROGRAM);
         command.arg("plan").args(arguments).env_clear().envs(self.account.environment(REGION));
         command.env("KUBECONFIG", kubeconfig).env("SES_OPERATOR_SIMULATED_CLOCK", self.account.clock_url());
+        command.env("SES_OPERATOR_NAMESERVER", self.name_server.to_string());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let input = input.to_owned();
         let output = tokio::task::spawn_blocking(move || -> Result<_> {

@@ -134,7 +134,10 @@ fn another_mail_from_label_takes_our_term_out_of_the_old_one() {
 fn what_can_not_be_merged_with_is_told_with_the_reason_and_the_remedy() {
     let ten = "v=spf1 ptr ptr exists:%{i}.x ptr ptr ptr ptr ptr ptr include:_spf.example.net ~all";
     for (policy, reason) in [
-        (ten, "can't be merged with: it would need 11 look-ups, and SPF allows 10: ptr 1, ptr 1, exists:%{i}.x 1, ptr 1, …;"),
+        (
+            ten,
+            "can't be merged with: it would need 11 look-ups, and SPF allows 10: ptr 1, ptr 1, exists:%{i}.x 1, ptr 1, …;",
+        ),
         (
             "v=spf1 include:nowhere.example ~all",
             "\"include:nowhere.example\" leads to nowhere.example, which publishes no",
