@@ -111,11 +111,14 @@ fn merging() -> Value {
     with(full(), json!({"dns": {"onConflict": "Merge"}}))
 }
 
-/// Somebody else's policy at the MAIL FROM name, which includes `_spf.example.net`; and the policy of that name, with so
-/// many look-ups.
-async fn publish_policies(world: &World, look_ups: usize) -> Result<()> {
+/// Somebody else's policy at the MAIL FROM name, which includes `_spf.example.net`.
+async fn publish_theirs(world: &World) -> Result<()> {
     let theirs = ["\"site=1\"", "\"v=spf1 include:_spf.example.net -all\""];
-    world.account.write_record(&world.zone, &format!("mail.{}", world.domain), "TXT", &theirs).await?;
+    world.account.write_record(&world.zone, &format!("mail.{}", world.domain), "TXT", &theirs).await
+}
+
+/// The policy of `_spf.example.net`, which needs so many look-ups.
+async fn publish_included(world: &World, look_ups: usize) -> Result<()> {
     world.account.publish_elsewhere("short.example.net", "TXT", &["\"v=spf1 ip4:192.0.2.1 -all\""]).await?;
     let policy = format!("\"v=spf1{} ~all\"", " include:short.example.net".repeat(look_ups));
     world.account.publish_elsewhere("_spf.example.net", "TXT", &[&policy]).await
@@ -124,14 +127,15 @@ async fn publish_policies(world: &World, look_ups: usize) -> Result<()> {
 #[tokio::test]
 async fn a_policy_that_includes_too_much_is_left_until_it_is_shorter() -> Result<()> {
     story("too-long", async |world| {
-        publish_policies(world, 9).await?;
+        publish_theirs(world).await?;
+        publish_included(world, 9).await?;
         world.apply(merging()).await?;
         let told = world.sees_because("Stalled", "True", "RecordConflict").await?;
         let count = "can't be merged with: it would need 11 look-ups, and SPF allows 10: include:_spf.example.net 10, include:amazonses.com 1;";
         assert!(told.contains(count) && told.contains("name another spec.mailFromSubdomain"), "{told}");
         assert_eq!(world.public("mail.too-long.example", "TXT").await?.matches("amazonses.com").count(), 0);
 
-        publish_policies(world, 8).await?;
+        publish_included(world, 8).await?;
         world.account.advance(MINUTE).await?;
         world.reconciles("it-is-shorter").await?;
         world.sees("Ready", "True").await?;
@@ -140,7 +144,7 @@ async fn a_policy_that_includes_too_much_is_left_until_it_is_shorter() -> Result
 
         // While our term stands nobody counts again.
         let asked = world.account.queries().await?.len();
-        publish_elsewhere_longer(world).await?;
+        publish_included(world, 20).await?;
         world.account.advance(DAY).await?;
         world.reconciles("a-day-later").await?;
         world.sees("Ready", "True").await?;
@@ -150,16 +154,11 @@ async fn a_policy_that_includes_too_much_is_left_until_it_is_shorter() -> Result
     .await
 }
 
-/// Others make what is included longer, and leave our term where it is.
-async fn publish_elsewhere_longer(world: &World) -> Result<()> {
-    let policy = format!("\"v=spf1{} ~all\"", " include:short.example.net".repeat(20));
-    world.account.publish_elsewhere("_spf.example.net", "TXT", &[&policy]).await
-}
-
 #[tokio::test]
 async fn a_name_that_no_server_answers_for_is_told_and_merged_with_once_one_does() -> Result<()> {
     story("unresolved", async |world| {
-        publish_policies(world, 2).await?;
+        publish_theirs(world).await?;
+        publish_included(world, 2).await?;
         world.account.fail_to_resolve("short.example.net", Some("SILENCE")).await?;
         world.apply(merging()).await?;
         let server = world.name_server;
@@ -184,7 +183,8 @@ async fn a_name_that_no_server_answers_for_is_told_and_merged_with_once_one_does
 async fn where_no_name_server_answers_everything_else_is_done() -> Result<()> {
     bare_story("no-resolver", async |world| {
         world.zone = world.account.create_zone(&world.domain).await?;
-        publish_policies(world, 2).await?;
+        publish_theirs(world).await?;
+        publish_included(world, 2).await?;
         // Its port is taken, and nobody reads there.
         let deaf = std::net::UdpSocket::bind("127.0.0.1:0")?;
         world.name_server = deaf.local_addr()?;
