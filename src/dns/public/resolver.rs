@@ -22,8 +22,7 @@ const RETRIES: usize = 1;
 /// The port that name servers have unless it is said otherwise.
 pub const PORT: u16 = 53;
 
-/// Asks name servers. Clones are the same one.
-#[derive(Clone)]
+/// Asks name servers.
 pub struct Resolver {
     resolver: TokioResolver,
     /// The servers, as messages name them.
