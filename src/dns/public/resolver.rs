@@ -87,10 +87,12 @@ impl Resolver {
 
     /// What became of a question, in words that stay the same from one try to the next.
     fn in_words(&self, error: &NetError) -> String {
-        let code = match error {
-            NetError::Dns(DnsError::ResponseCode(code)) => *code,
-            NetError::Dns(DnsError::NoRecordsFound(none)) => none.response_code,
-            _ => return self.silence(),
+        let code = if let NetError::Dns(DnsError::ResponseCode(code)) = error {
+            *code
+        } else if let NetError::Dns(DnsError::NoRecordsFound(none)) = error {
+            none.response_code
+        } else {
+            return self.silence();
         };
         let code = if code == ResponseCode::ServFail { "SERVFAIL" } else { code.to_str() };
         format!("{} answers {code}", self.servers)

@@ -100,7 +100,7 @@ pub enum PermError {
 /// Counts what a policy at `name` costs, as far as the answers go.
 pub fn count(name: &DomainName, policy: &str, answers: &Answers) -> Count {
     let mut counting = Counting::new(answers);
-    counting.policy(&[name.clone()], policy);
+    counting.policy(std::slice::from_ref(name), policy);
     let Counting { needs, look_ups, costs, void, fault, .. } = counting;
     if look_ups > MOST_COUNTED {
         return Count::Done(Err(PermError::Countless));
