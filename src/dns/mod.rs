@@ -3,7 +3,8 @@
 //! | module | holds |
 //! |---|---|
 //! | [`text`] | TXT values as DNS writes them |
-//! | [`spf`] | what an SPF policy says about Amazon SES |
+//! | [`spf`] | what an SPF policy says about Amazon SES, and what it costs its receivers |
+//! | [`public`] | what anybody may ask of public DNS |
 //! | [`zones`] | which hosted zone a name belongs to |
 //! | [`view`] | what is known of one zone, and how old it is |
 //! | [`batch`], [`writer`] | what leaves together in one change of a zone, and when |
@@ -17,6 +18,7 @@ use crate::cloud::{AsOf, CloudError};
 use crate::domain_name::DomainName;
 
 pub mod batch;
+pub mod public;
 pub mod route53;
 pub mod snapshot;
 pub mod spf;

@@ -23,6 +23,7 @@ use crate::api::status::{IdentityStatus, RecordStatus};
 use crate::api::{SesDomain, SesDomainStatus};
 use crate::clock::Clock;
 use crate::dns::DnsProvider;
+use crate::dns::public::snapshot::PublicNames;
 use crate::dns::snapshot::Dns;
 use crate::quota::{Caller, Class};
 use crate::ses::IdentityService;
@@ -47,6 +48,7 @@ use observe::Observed;
 use plan::Plan;
 use preview::Preview;
 use report::{Event, Next, Report};
+use schedule::Freshness;
 use subject::{Neighbors, Settings, Subject};
 
 /// A reconcile that does not come to rest within so many passes goes on in the next one.
@@ -75,6 +77,8 @@ pub struct Reconciler<S, D> {
     pub identities: Identities<S>,
     /// Route 53.
     pub dns: Dns<D>,
+    /// What public DNS answers to anybody.
+    pub public: PublicNames,
     /// Time.
     pub clock: Clock,
     /// What holds for every resource.
@@ -165,20 +169,25 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
             return (Observed::nothing(now), Plan { ledger, ..refused });
         }
         let freshness = schedule::freshness(subject, now);
-        let observed = Box::pin(observe::observe(subject, &self.identities, &self.dns, freshness, now)).await;
+        let observed = Box::pin(self.observe(subject, freshness, now)).await;
         let plan = plan::plan(subject, &observed, self.now());
         let needed = schedule::fresh_enough(&plan, freshness, now);
         // What was asked for was answered, as well as it could be: only who asks for more is told more.
         let falls_short = |read_at, asked, needed| needed > asked && read_at < needed;
         let is_stale = falls_short(observed.identity_read_at, freshness.identity, needed.identity)
             || falls_short(observed.zones_read_at, freshness.zones, needed.zones)
-            || falls_short(observed.records_read_at, freshness.records, needed.records);
+            || falls_short(observed.records_read_at, freshness.records, needed.records)
+            || falls_short(observed.public_read_at, freshness.public, needed.public);
         if !is_stale {
             return (observed, plan);
         }
-        let observed = Box::pin(observe::observe(subject, &self.identities, &self.dns, needed, now)).await;
+        let observed = Box::pin(self.observe(subject, needed, now)).await;
         let plan = plan::plan(subject, &observed, self.now());
         (observed, plan)
+    }
+
+    async fn observe(&self, subject: &Subject<'_>, freshness: Freshness, now: Timestamp) -> Observed {
+        observe::observe(subject, &self.identities, &self.dns, &self.public, freshness, now).await
     }
 
     fn subject<'a>(

@@ -27,7 +27,7 @@ pub mod claim;
 mod dmarc;
 pub mod identity;
 mod mail_from;
-mod merge;
+pub(super) mod merge;
 pub mod records;
 pub mod removal;
 

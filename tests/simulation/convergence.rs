@@ -7,6 +7,7 @@
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use ses_operator::api::spec::{AdoptionPolicy, OnConflict, SesDomainSpec};
+use ses_operator::dns::public::Asked;
 
 use crate::cloud::Intruder;
 use crate::cloud::faults::Strike;
@@ -174,6 +175,7 @@ impl Story {
         if seed.is_multiple_of(7) {
             simulation.state().zones.zone(ZONE).page = 4;
         }
+        simulation.state().others.publish("elsewhere.example", Asked::Txt, &[elsewhere(seed)]);
         simulation.state().delays.put_restarts = self.put_restarts;
         simulation.state().watches_words = true;
         simulation.state().guard.may_weaken_dmarc = self.may_weaken();
@@ -263,6 +265,15 @@ impl Story {
                 assert!(simulation.is_gone(NAME), "seed {seed} does not go\n{}", simulation.describe());
             }
         }
+    }
+}
+
+/// The SPF policy of elsewhere.example: in some seeds our term can't stand beside what includes it.
+fn elsewhere(seed: u64) -> &'static str {
+    if seed.is_multiple_of(3) {
+        "v=spf1 ptr ptr ptr ptr ptr exists:%{i} exists:%{l} exists:%{s} exists:%{h} -all"
+    } else {
+        "v=spf1 a:x.elsewhere.example ip4:192.0.2.0/24 -all"
     }
 }
 

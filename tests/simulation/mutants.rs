@@ -2,8 +2,12 @@
 //! the real one; what is broken is what it is told and what becomes of what it writes.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use ses_operator::cloud::{AsOf, CloudError, Region};
+use ses_operator::dns::public::{Answer, PublicDns, Question};
 use ses_operator::dns::{DnsProvider, HostedZone, RecordChange, RecordSet, Subtree, ZoneId};
 use ses_operator::domain_name::DomainName;
 use ses_operator::ses::ownership::Owner;
@@ -11,6 +15,7 @@ use ses_operator::ses::{
     Identity, IdentityChange, IdentityKey, IdentityService, ListedIdentity, NewIdentity, VerificationStatus,
 };
 
+use crate::cloud::public::Resolver;
 use crate::cloud::route53::Route53;
 use crate::cloud::ses::Ses;
 use crate::convergence;
@@ -35,6 +40,21 @@ pub enum Mutant {
     EmptyListBelieved,
     /// A MAIL FROM domain is verified as soon as it is set.
     RejectTooEarly,
+    /// Whatever an SPF policy includes, it is short.
+    LookUpsUncounted,
+}
+
+/// Public DNS as a broken operator sees it.
+#[derive(Debug)]
+pub struct BrokenResolver(pub Resolver, pub Mutant);
+
+impl PublicDns for BrokenResolver {
+    fn ask<'a>(&'a self, question: &'a Question, deadline: Instant) -> BoxFuture<'a, Result<Answer, CloudError>> {
+        if self.1 == Mutant::LookUpsUncounted {
+            return std::future::ready(Ok(vec!["v=spf1 -all".to_owned()])).boxed();
+        }
+        self.0.ask(question, deadline)
+    }
 }
 
 /// SES as a broken operator sees it.
@@ -143,6 +163,7 @@ fn every_operator_that_is_broken_on_purpose_is_caught() {
         Mutant::NoWriteAhead,
         Mutant::EmptyListBelieved,
         Mutant::RejectTooEarly,
+        Mutant::LookUpsUncounted,
     ];
     for mutant in mutants {
         let caught = |seed: &u64| catch_unwind(AssertUnwindSafe(|| convergence::play(*seed, mutant))).is_err();

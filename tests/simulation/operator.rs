@@ -10,6 +10,7 @@ use ses_operator::clock::Clock;
 use ses_operator::clock::simulated::Hand;
 use ses_operator::cloud::{CloudError, ErrorKind};
 use ses_operator::controller::neighbors;
+use ses_operator::dns::public::snapshot::PublicNames;
 use ses_operator::dns::snapshot::Dns;
 use ses_operator::quota::Class;
 use ses_operator::reconcile::report::{Next, conditions};
@@ -20,10 +21,11 @@ use ses_operator::ses::snapshot::Identities;
 
 use crate::api_server::{Api, Connection, key};
 use crate::cloud::Cloud;
+use crate::cloud::public::Resolver;
 use crate::cloud::route53::Route53;
 use crate::cloud::ses::Ses;
 use crate::executor::{Executor, Task, Turn};
-use crate::mutants::{BrokenRoute53, BrokenSes, Mutant};
+use crate::mutants::{BrokenResolver, BrokenRoute53, BrokenSes, Mutant};
 
 /// What a reconcile came to, or that a task of the background is over.
 enum End {
@@ -70,6 +72,7 @@ impl Run {
         let reconciler = Arc::new(Reconciler {
             identities: Identities::new(BrokenSes(Ses(cloud.clone()), mutant), clock.clone()),
             dns: Dns::new(BrokenRoute53(Route53(cloud.clone()), mutant), clock.clone()),
+            public: PublicNames::new(BrokenResolver(Resolver(cloud.clone()), mutant), clock.clone()),
             clock,
             settings: settings.clone(),
         });

@@ -3,6 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`route53`] | zones, record sets, changes on their way, and what resolvers see |
+//! | [`public`] | what public DNS answers to anybody |
 //! | [`ses`] | identities and their verifications, true to what resolvers see |
 //! | [`faults`] | calls that fail, lose their answer, or at which the operator dies |
 //! | [`harm`] | what must never happen |
@@ -20,11 +21,13 @@ use crate::random::Random;
 
 pub mod faults;
 pub mod harm;
+pub mod public;
 pub mod route53;
 pub mod ses;
 
 use faults::{Faults, Strike};
 use harm::Guard;
+use public::OtherNames;
 use route53::Zones;
 use ses::{Delays, Identities};
 
@@ -72,6 +75,8 @@ pub struct State {
     pub random: Random,
     pub delays: Delays,
     pub zones: Zones,
+    /// What others publish in zones of their own.
+    pub others: OtherNames,
     pub identities: Identities,
     pub faults: Faults,
     pub guard: Guard,
@@ -103,6 +108,7 @@ impl Cloud {
             random: Random::seeded(seed),
             delays: Delays::default(),
             zones: Zones::default(),
+            others: OtherNames::default(),
             identities: Identities::default(),
             faults: Faults::default(),
             lag: SignedDuration::ZERO,
@@ -219,7 +225,8 @@ impl Cloud {
 
     /// Why a call is not even sent.
     fn barred(&self, operation: &str) -> Option<ErrorKind> {
-        let reads = operation.starts_with("ses:Get")
+        let reads = operation.starts_with("dns:")
+            || operation.starts_with("ses:Get")
             || operation.starts_with("ses:List")
             || operation.starts_with("route53:Get")
             || operation.starts_with("route53:List");

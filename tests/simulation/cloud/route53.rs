@@ -260,6 +260,8 @@ impl State {
             .change(changes, now, &mut self.random)
             .map_err(|message| error(ErrorKind::Conflict, OPERATION, id, &message))?;
         self.guard.records(zone, changes);
+        let broken = self.broken_merges(changes);
+        self.guard.harm.extend(broken);
         self.mutations += 1;
         let change = format!("C{}", self.zones.changes.len() + 1);
         self.zones.changes.insert(change.clone(), served_at);

@@ -11,6 +11,7 @@ from .clock import Clock, rfc3339
 from .dns import PublicDns
 from .faults import Faults
 from .identity import Identity
+from .name_server import NameServer
 from .rate_limits import RateLimits
 from .request_log import RequestLog
 from .route53 import Route53
@@ -26,6 +27,7 @@ class Account:
         self.id = account_id
         self.lock = threading.RLock()
         self.clock = Clock()
+        self._name_server: NameServer | None = None
         self._empty()
 
     def _empty(self) -> None:
@@ -48,6 +50,8 @@ class Account:
         with self.lock:
             self._empty()
             self.clock.reset()
+            if self._name_server is not None:
+                self._name_server.queries.clear()
             for backend in ses_backends[self.id].values():
                 backend.reset()
 
@@ -55,6 +59,12 @@ class Account:
         """Never the same twice: a new key must not equal an old one."""
         self._number += 1
         return self._number
+
+    def name_server(self) -> NameServer:
+        """Public DNS on the wire, from the first time that somebody asks for it; a reset leaves it where it is."""
+        if self._name_server is None:
+            self._name_server = NameServer(self)
+        return self._name_server
 
     def ses(self, region: str) -> Ses:
         """SES of a Region."""

@@ -152,6 +152,25 @@ def resolve(account: Account, _rest: str, asked: dict, _wanted: dict) -> dict:
     return {"code": answer.code, "values": list(answer.values)}
 
 
+def name_server(account: Account, _rest: str, _asked: dict, _wanted: dict) -> dict:
+    """Where public DNS answers on the wire."""
+    return {"address": account.name_server().address}
+
+
+def list_queries(account: Account, _rest: str, _asked: dict, _wanted: dict) -> list:
+    """What was asked there."""
+    return account.name_server().queries
+
+
+def change_name(account: Account, rest: str, _asked: dict, wanted: dict) -> dict:
+    """Publishes at a name of other people, or has it fail."""
+    if "code" in wanted:
+        account.dns.others.fail(rest, wanted["code"])
+    else:
+        account.dns.others.publish(rest, wanted["type"], wanted["values"])
+    return {}
+
+
 def reset(account: Account, _rest: str, _asked: dict, _wanted: dict) -> dict:
     """A new account of the same number."""
     account.reset()
@@ -172,6 +191,9 @@ HANDLERS = {
     ("POST", "identities"): force_identity,
     ("POST", "import"): import_state,
     ("GET", "dns"): resolve,
+    ("GET", "nameserver"): name_server,
+    ("GET", "queries"): list_queries,
+    ("PUT", "names"): change_name,
     ("POST", "reset"): reset,
 }
 

@@ -1,10 +1,11 @@
-"""What public DNS would answer from an account's zones, at any time in their history."""
+"""What public DNS would answer from an account's zones, at any time in their history, and of other people's names."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from .names import canonical, is_under, parents
+from .other_names import OtherNames
 from .zones import Zone
 
 CHAIN = 8
@@ -12,28 +13,33 @@ CHAIN = 8
 
 @dataclass(frozen=True)
 class Answer:
-    """`code` is NOERROR, NXDOMAIN or SERVFAIL; NOERROR without values means that the name has other types only."""
+    """`code` is NOERROR, NXDOMAIN, SERVFAIL or SILENCE; NOERROR without values means that the name has other types only."""
 
     code: str
     values: tuple = ()
+    owner: str = ""  # the name that the values are of, after all CNAMEs
+    ttl: int = 0
+    aliases: tuple = ()  # the CNAMEs on the way, as (name, target, TTL)
 
     @property
     def error_type(self) -> str:
         """The word SES uses for an answer that does not help."""
-        if self.code == "SERVFAIL":
+        if self.code in ("SERVFAIL", "SILENCE"):
             return "DNS_SERVER_ERROR"
         if self.code == "NXDOMAIN":
             return "HOST_NOT_FOUND"
         return "INVALID_VALUE" if self.values else "TYPE_NOT_FOUND"
 
 
-NOWHERE, NOBODY = Answer("NXDOMAIN"), Answer("SERVFAIL")
+class Nobody(Exception):
+    """A name is delegated to servers that are nobody's here."""
 
 
 class PublicDns:
-    """A resolver over the zones of one account."""
+    """A resolver over the zones of one account, and over names that are none of theirs."""
 
     def __init__(self) -> None:
+        self.others = OtherNames()
         self._zones: dict = {}  # name -> zones, oldest first
         self._watchers: dict = {}  # name -> who wants to hear of its changes
 
@@ -72,24 +78,39 @@ class PublicDns:
 
     def resolve(self, name: str, type_: str, at: float) -> Answer:
         """Follows delegations and CNAMEs, as a resolver would."""
-        name = canonical(name)
+        name = owner = canonical(name)
+        aliases: list = []
         for _ in range(CHAIN):
-            zones = [zone for zone in self._on_the_way(name) if zone.is_public_at(at)]
-            if not zones:
-                return NOWHERE
-            zone = _authority(zones, name, at)
-            if zone is None:
-                return NOBODY
-            found = _find(zone, name, at)
+            failure = self.others.failure(name)
+            if failure:
+                return Answer(failure)
+            try:
+                found = self._found(name, at)
+            except Nobody:
+                return Answer("SERVFAIL")
             if found is None:
-                return NOWHERE
+                return Answer("NXDOMAIN", aliases=tuple(aliases))
             record = found.get(type_) or found.get("CNAME")
             if record is None:
-                return Answer("NOERROR")
+                return Answer("NOERROR", aliases=tuple(aliases))
             if record.alias is None and (record.type == type_ or type_ == "CNAME"):
-                return Answer("NOERROR", record.values)
+                return Answer("NOERROR", record.values, owner, record.ttl or 0, tuple(aliases))
             name = canonical(record.alias[1] if record.alias else record.values[0])
-        return NOBODY
+            # An alias of Route 53's is not to be seen: its values stand at its own name.
+            if record.alias is None:
+                aliases.append((owner, name, record.ttl or 0))
+                owner = name
+        return Answer("SERVFAIL")
+
+    def _found(self, name: str, at: float) -> dict | None:
+        """The record sets that answer for a name, by type; None when it does not exist."""
+        zones = [zone for zone in self._on_the_way(name) if zone.is_public_at(at)]
+        if not zones:
+            return self.others.types_at(name)
+        zone = _authority(zones, name, at)
+        if zone is None:
+            raise Nobody
+        return _find(zone, name, at)
 
     def _on_the_way(self, name: str) -> list:
         """The zones a resolver may pass on its way down to a name, shallowest first."""
