@@ -10,6 +10,8 @@ use kube::ResourceExt;
 use ses_operator::api::{FINALIZER, SesDomain, SesDomainSpec, SesDomainStatus};
 use ses_operator::clock::simulated::Hand;
 use ses_operator::cloud::{CloudError, ErrorKind};
+use ses_operator::dns::RecordType;
+use ses_operator::domain_name::DomainName;
 use ses_operator::reconcile::Journal;
 use ses_operator::reconcile::report::Event;
 
@@ -166,6 +168,21 @@ impl Api {
         self.apply(key, spec);
     }
 
+    /// Whether a status that stood at `since` or later says of this record that it is ours.
+    pub fn claims(&self, zone: &str, name: &DomainName, record_type: &RecordType, since: Timestamp) -> bool {
+        let claims = |version: &Version| {
+            let status = version.1.as_ref().and_then(|resource| resource.status.as_ref());
+            status.iter().flat_map(|status| &status.records).any(|entry| {
+                let here = entry.hosted_zone_id == zone && entry.name == name.as_str();
+                entry.ours && here && entry.record_type == record_type.as_str()
+            })
+        };
+        self.kept().versions.values().any(|versions| {
+            let first = versions.partition_point(|(at, _)| *at <= since).saturating_sub(1);
+            versions[first..].iter().any(claims)
+        })
+    }
+
     /// What time it is there.
     pub fn now(&self) -> Timestamp {
         self.hand.now()
@@ -188,12 +205,6 @@ impl Api {
         let mut resource = kept.found("api:PatchStatus", of, version)?;
         let key = key_of(of);
         truth::must_hold(state, resource.status.as_ref(), status);
-        let claims = status
-            .records
-            .iter()
-            .filter(|entry| entry.ours)
-            .map(|entry| (entry.hosted_zone_id.clone(), entry.name.clone(), entry.record_type.clone()));
-        state.guard.claims.insert(key.clone(), claims.collect());
         let now = state.now();
         kept.writes += 1;
         if let Some(history) = &mut kept.history {

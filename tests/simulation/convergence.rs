@@ -178,7 +178,6 @@ impl Story {
         simulation.state().others.publish("elsewhere.example", Asked::Txt, &[elsewhere(seed)]);
         simulation.state().delays.put_restarts = self.put_restarts;
         simulation.state().watches_words = true;
-        simulation.state().guard.may_weaken_dmarc = self.may_weaken();
         for (zone, name, record_type, values) in &self.records {
             simulation.tamper_in(zone, name, record_type, values);
             let overwritten = self.overwrites();
@@ -225,11 +224,6 @@ impl Story {
         own.map_or(ZONE, |(id, _)| id)
     }
 
-    /// Whether a person asks for a weaker policy: by pinning a stage, or by other subdomain policies.
-    fn may_weaken(&self) -> bool {
-        self.specs().any(|spec| spec.dmarc_policy.as_ref().is_some_and(|policy| policy.active_stage.is_some()))
-    }
-
     /// The person's next step: an edit, or the deletion.
     fn turn(&self, simulation: &mut Simulation) {
         match &self.later {
@@ -245,15 +239,8 @@ impl Story {
             war.pass(hours(25));
         }
         let (ends, other) = (peace.end(), war.end());
-        if ends != other {
-            let differences: Vec<String> = ends
-                .keys()
-                .chain(other.keys().filter(|key| !ends.contains_key(*key)))
-                .filter(|key| ends.get(*key) != other.get(*key))
-                .map(|key| format!("{key}: {:?} in peace, {:?} in war", ends.get(key), other.get(key)))
-                .collect();
-            panic!("seed {seed}, {when}: {differences:#?}\n{}", war.describe());
-        }
+        let differences = ends.differences(&other);
+        assert!(differences.is_empty(), "seed {seed}, {when}, in peace | in war: {differences:#?}\n{}", war.describe());
         for (peaceful, simulation) in [(true, peace), (false, war)] {
             // The undisturbed rest is the same in all seeds but for the spec.
             if peaceful && !seed.is_multiple_of(4) {

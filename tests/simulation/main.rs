@@ -8,6 +8,7 @@
 //! | [`operator`] | the scheduler around the reconcile code |
 //! | [`truth`] | what holds for every status that is written |
 //! | [`simulation`] | both together, with the words that stories are told in |
+//! | [`end`] | the end of a run, to be compared with another's |
 //! | [`stories`] | what must happen, each named for its case |
 //! | [`boundaries`] | every call that there is, and whatever can befall it: the same end |
 //! | [`mutants`] | operators broken on purpose, each of which must be caught |
@@ -22,6 +23,7 @@ mod api_server;
 mod boundaries;
 mod cloud;
 mod convergence;
+mod end;
 mod executor;
 mod fifty;
 mod mutants;

@@ -7,6 +7,7 @@
 //! | [`ses`] | identities and their verifications, true to what resolvers see |
 //! | [`faults`] | calls that fail, lose their answer, or at which the operator dies |
 //! | [`harm`] | what must never happen |
+//! | [`policy`] | how strict a DMARC policy is, and that it never becomes weaker by itself |
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,10 +18,12 @@ use ses_operator::clock::Clock;
 use ses_operator::clock::simulated::Hand;
 use ses_operator::cloud::{AsOf, CloudError, ErrorKind};
 
+use crate::api_server::Api;
 use crate::random::Random;
 
 pub mod faults;
 pub mod harm;
+pub mod policy;
 pub mod public;
 pub mod route53;
 pub mod ses;
@@ -60,11 +63,13 @@ struct Process {
     haunts: AtomicBool,
     /// Another one holds the lease.
     deposed: AtomicBool,
+    /// When it was started, in seconds.
+    began: i64,
 }
 
 impl Process {
-    fn by(hand: Hand) -> Arc<Self> {
-        Arc::new(Self { clock: Clock::moved_by(hand), ..Self::default() })
+    fn by(hand: Hand) -> Self {
+        Self { clock: Clock::moved_by(hand), ..Self::default() }
     }
 }
 
@@ -72,6 +77,8 @@ impl Process {
 #[derive(Clone, Debug)]
 pub struct State {
     pub hand: Hand,
+    /// The API server: what its statuses claim is watched.
+    pub api: Api,
     pub random: Random,
     pub delays: Delays,
     pub zones: Zones,
@@ -88,6 +95,8 @@ pub struct State {
     pub calls: BTreeMap<&'static str, usize>,
     /// How many calls changed something.
     pub mutations: usize,
+    /// How many calls would have changed something, whatever came of them.
+    pub sent: usize,
     /// Whether each call is told: for a person who looks into a seed, with TRACE=1.
     pub told: bool,
     /// How many statuses were written.
@@ -101,10 +110,17 @@ pub fn error(kind: ErrorKind, operation: &'static str, object: impl ToString, me
     CloudError { kind, operation, object: object.to_string(), message: message.to_owned() }
 }
 
+/// Whether an operation only reads.
+fn reads(operation: &str) -> bool {
+    let (service, name) = operation.split_once(':').expect("a service and its operation");
+    service == "dns" || name.starts_with("Get") || name.starts_with("List")
+}
+
 impl Cloud {
-    pub fn new(hand: Hand, seed: u64) -> Self {
+    pub fn new(hand: Hand, seed: u64, api: Api) -> Self {
         let state = State {
             hand,
+            api,
             random: Random::seeded(seed),
             delays: Delays::default(),
             zones: Zones::default(),
@@ -116,22 +132,30 @@ impl Cloud {
             guard: Guard::default(),
             calls: BTreeMap::new(),
             mutations: 0,
+            sent: 0,
             told: std::env::var_os("TRACE").is_some(),
             statuses: 0,
             watches_words: false,
         };
-        Self { process: Process::by(state.hand.clone()), shared: Arc::new(Mutex::new(state)) }
+        Self { process: Arc::new(Process::by(state.hand.clone())), shared: Arc::new(Mutex::new(state)) }
     }
 
     /// A cloud like this one, which goes its own way from now on.
-    pub fn fork(&self, hand: Hand) -> Self {
-        let state = State { hand, ..self.state().clone() };
-        Self { process: Process::by(state.hand.clone()), shared: Arc::new(Mutex::new(state)) }
+    pub fn fork(&self, hand: Hand, api: Api) -> Self {
+        let process = Process::by(hand.clone());
+        let state = State { hand, api, ..self.state().clone() };
+        Self { shared: Arc::new(Mutex::new(state)), process: Arc::new(process) }
     }
 
     /// The same cloud, reached by a process that has just started, and that reads the time from this hand.
     pub fn for_new_process(&self, hand: Hand) -> Self {
-        Self { shared: Arc::clone(&self.shared), process: Process::by(hand) }
+        let process = Process { began: self.state().now().as_second(), ..Process::by(hand) };
+        Self { shared: Arc::clone(&self.shared), process: Arc::new(process) }
+    }
+
+    /// When the process was started.
+    pub fn began(&self) -> Timestamp {
+        Timestamp::from_second(self.process.began).expect("a time of the story")
     }
 
     /// Kills the process: none of its calls goes on.
@@ -225,18 +249,15 @@ impl Cloud {
 
     /// Why a call is not even sent.
     fn barred(&self, operation: &str) -> Option<ErrorKind> {
-        let reads = operation.starts_with("dns:")
-            || operation.starts_with("ses:Get")
-            || operation.starts_with("ses:List")
-            || operation.starts_with("route53:Get")
-            || operation.starts_with("route53:List");
-        let kind = if operation.starts_with("api:") { ErrorKind::Unavailable } else { ErrorKind::NotLeading };
-        (self.is_deposed() && !reads).then_some(kind)
+        let of_api = operation.starts_with("api:");
+        let kind = if of_api { ErrorKind::Unavailable } else { ErrorKind::NotLeading };
+        (self.is_deposed() && (of_api || !reads(operation))).then_some(kind)
     }
 
     fn struck(&self, operation: &'static str, object: &str) -> Option<Strike> {
         let mut state = self.state();
         *state.calls.entry(operation).or_default() += 1;
+        state.sent += usize::from(!reads(operation));
         let now = state.now();
         let strike = state.faults.strike(operation, object, now);
         if state.told {

@@ -91,11 +91,9 @@ fn a_pinned_stage_is_taken_at_once_a_weaker_one_too_and_let_go_of() {
     simulation.change(json!({"dmarcPolicy": {"activeStage": "reject"}}));
     simulation.pass(minutes(5));
     assert_eq!(policy(&simulation), "p=reject");
-    simulation.state().guard.may_weaken_dmarc = true;
     simulation.change(json!({"dmarcPolicy": {"activeStage": "monitor"}}));
     simulation.pass(minutes(5));
     assert_eq!(policy(&simulation), "p=none");
-    simulation.state().guard.may_weaken_dmarc = false;
     simulation.change(json!({}));
     simulation.pass(days(31));
     assert_eq!(policy(&simulation), "p=quarantine");
