@@ -14,7 +14,8 @@
 //! | [`ownership`] | what is ours, and who says so |
 //! | [`handover`] | a SesDomain moves from one namespace to another |
 //! | [`plan`] | what would be done, told beforehand |
-//! | [`restarts`] | the operator is restarted, loses the API server, and is told another Region |
+//! | [`restarts`] | the operator is restarted, and told another Region |
+//! | [`api_server`] | the API server goes and comes back |
 //! | [`mid_write`] | the operator ends in the middle of a call: killed, or told to end |
 //! | [`bad_input`] | what users may ask for, to the edges of it |
 //! | [`leaders`] | two replicas and one Lease: who writes, and until when |
@@ -27,6 +28,7 @@
 
 mod admission;
 mod adoption;
+mod api_server;
 mod bad_input;
 mod cluster;
 mod credentials;

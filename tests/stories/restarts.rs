@@ -1,13 +1,9 @@
-//! The operator is restarted, loses the API server, and is told another Region.
+//! The operator is restarted, and told another Region.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::json;
-use ses_operator_rig::control_plane::ControlPlane;
-use ses_operator_rig::wait::until;
-use tokio::sync::OnceCell;
 
-use crate::cluster::{SOON, install};
-use crate::world::{DAY, SWEEP, bare_story, everything, full, story, story_in, with};
+use crate::world::{DAY, SWEEP, bare_story, everything, full, story, with};
 
 #[tokio::test]
 async fn a_settled_operator_that_restarts_writes_nothing() -> Result<()> {
@@ -69,48 +65,6 @@ async fn a_reconcile_with_nothing_to_do_writes_nothing_but_the_answer_to_who_ask
             .await?;
         assert_eq!(world.writes_since(mark).await?.len(), 0);
         Ok(())
-    })
-    .await
-}
-
-/// A control plane of its own, since the others would notice.
-#[tokio::test]
-async fn the_api_server_may_go_and_come_back() -> Result<()> {
-    static PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
-    let plane = PLANE.get_or_try_init(ControlPlane::start).await?;
-    install(plane).await?;
-    story_in(plane, "api-server", async |world| {
-        world.zone = world.account.create_zone(&world.domain).await?;
-        world.start([])?;
-        world.apply(everything()).await?;
-        world.sees("RecordsPublished", "True").await?;
-        plane.stop_api_server()?;
-        // SES verifies meanwhile, and the operator can't tell anybody.
-        let mark = world.mark().await?;
-        let operator = world.operator.as_ref().context("an operator")?;
-        until("the operator to have something to tell", SOON, async || {
-            ensure!(operator.log().contains("can't write to the API server"), "{}", operator.log());
-            Ok(())
-        })
-        .await?;
-        plane.start_api_server().await?;
-        world.is_as_ever().await?;
-        world.apply(with(everything(), json!({"tags": {"team": "other"}}))).await?;
-        world.calls_since(mark, "TagResource").await?;
-
-        // Who holds a lease does not go on without the server that says so.
-        world.kill()?;
-        let mut leader = world.builder(["--lease-namespace", &world.namespace]).start()?;
-        until("it to lead", SOON, async || {
-            ensure!(leader.log().contains("leading"), "{}", leader.log());
-            Ok(())
-        })
-        .await?;
-        plane.stop_api_server()?;
-        let ended = leader.wait(SOON).await?;
-        assert_eq!(ended.code(), Some(1));
-        assert!(leader.log().contains("it could not be renewed for 18 s"), "{}", leader.log());
-        plane.start_api_server().await
     })
     .await
 }
