@@ -204,7 +204,7 @@ impl Api {
         let mut kept = self.kept();
         let mut resource = kept.found("api:PatchStatus", of, version)?;
         let key = key_of(of);
-        truth::must_hold(state, resource.status.as_ref(), status);
+        truth::must_hold(state, &resource, status);
         let now = state.now();
         kept.writes += 1;
         if let Some(history) = &mut kept.history {

@@ -307,11 +307,13 @@ impl View<'_> {
         }
     }
 
-    /// What could not be read stays as it was last known, unless AWS denies it.
+    /// What could not be read stays as it was last known, unless AWS denies it, or it was said of another spec.
     fn unreadable(&self, about: ConditionType, error: &CloudError) -> Said {
         let name = about.to_string();
         let before = self.subject.status.conditions.iter().find(|condition| condition.type_ == name);
-        match before {
+        let holds_of_any_spec = about == ConditionType::DkimVerified;
+        let is_of_this_spec = |before: &&Condition| before.observed_generation == Some(self.subject.generation);
+        match before.filter(|before| holds_of_any_spec || is_of_this_spec(before)) {
             Some(before) if is_transient(error.kind) && before.status == "True" => Said::yes(
                 about,
                 if about == ConditionType::DkimVerified { Reason::Verified } else { Reason::Published },

@@ -103,6 +103,8 @@ pub struct State {
     pub statuses: usize,
     /// Whether what a status says is compared with what is so: not where a story changes things behind the operator's back.
     pub watches_words: bool,
+    /// Until when AWS or the API server may not answer as they should.
+    pub trouble_until: Timestamp,
 }
 
 /// One error of this kind.
@@ -136,6 +138,7 @@ impl Cloud {
             told: std::env::var_os("TRACE").is_some(),
             statuses: 0,
             watches_words: false,
+            trouble_until: Timestamp::MIN,
         };
         Self { process: Arc::new(Process::by(state.hand.clone())), shared: Arc::new(Mutex::new(state)) }
     }
