@@ -14,6 +14,7 @@
 //! | [`report`] | 4: tell |
 //! | [`preview`] | what would be done, told beforehand |
 
+use std::borrow::Cow;
 use std::future::Future;
 
 use jiff::{Timestamp, Unit};
@@ -45,7 +46,7 @@ use observe::Observed;
 use plan::Plan;
 use preview::Preview;
 use report::{Event, Next, Report};
-use subject::{Neighbors, Settings, Subject};
+use subject::{Names, Neighbors, Settings, Subject};
 
 /// A reconcile that does not come to rest within so many passes goes on in the next one.
 const MOST_PASSES: usize = 8;
@@ -103,17 +104,18 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
         neighbors: Neighbors,
         journal: &J,
     ) -> Result<Outcome, J::Error> {
-        let mut written = resource.status.clone().unwrap_or_default();
+        let nothing = SesDomainStatus::default();
+        let mut written = Cow::Borrowed(resource.status.as_ref().unwrap_or(&nothing));
         let mut status = written.clone();
         for pass in 1.. {
             let now = self.now();
-            let subject = self.subject(resource, &status, neighbors.clone());
+            let subject = self.subject(resource, &status, &neighbors);
             let (observed, plan) = self.decide(&subject, now).await;
             if !plan.changes.is_empty() {
                 let ahead = report::write_ahead(&subject, &observed, &plan, now);
                 if claims_more(&ahead, &written) {
                     journal.save(resource, &ahead).await?;
-                    written = ahead;
+                    written = Cow::Owned(ahead);
                 }
             }
             // A write goes before the looks that wait, whatever led to it.
@@ -127,14 +129,14 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
             for event in &events {
                 journal.tell(resource, event).await;
             }
-            status = after;
+            status = Cow::Owned(after);
             if next == Next::Now && !gone && pass < MOST_PASSES {
                 continue;
             }
             if status != written && !gone {
                 journal.save(resource, &status).await?;
             }
-            return Ok(Outcome { next, failure, gone, status });
+            return Ok(Outcome { next, failure, gone, status: status.into_owned() });
         }
         unreachable!("the loop returns")
     }
@@ -143,7 +145,7 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
     pub async fn preview(&self, resource: &SesDomain, neighbors: Neighbors) -> Preview {
         let status = resource.status.clone().unwrap_or_default();
         let now = self.now();
-        let subject = self.subject(resource, &status, neighbors);
+        let subject = self.subject(resource, &status, &neighbors);
         let (observed, plan) = self.decide(&subject, now).await;
         preview::preview(&subject, &observed, &plan, now)
     }
@@ -151,7 +153,7 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
     /// Forgets what was read of a resource's identity.
     pub fn forget(&self, resource: &SesDomain) {
         let status = resource.status.clone().unwrap_or_default();
-        self.identities.forget(&self.subject(resource, &status, Neighbors::default()).key());
+        self.identities.forget(&self.subject(resource, &status, &Neighbors::default()).key());
     }
 
     /// Steps one and two. A plan that writes, or that names a problem, is made on what was read just now.
@@ -181,7 +183,7 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
         &'a self,
         resource: &'a SesDomain,
         status: &'a SesDomainStatus,
-        neighbors: Neighbors,
+        neighbors: &'a Neighbors,
     ) -> Subject<'a> {
         let metadata = &resource.metadata;
         Subject {
@@ -200,6 +202,7 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
                 name: metadata.name.clone().unwrap_or_default(),
             },
             uid: metadata.uid.as_deref().unwrap_or_default(),
+            names: Names::of(&resource.spec),
             neighbors,
             settings: &self.settings,
         }

@@ -10,7 +10,7 @@ use crate::api::status::{MOST_PLAN_LINES, PLAN_LINE_LENGTH};
 use crate::cloud::Region;
 use crate::dns::{HostedZone, RecordSet, RecordType, ZoneId};
 use crate::reconcile::plan::{plan, refusal};
-use crate::reconcile::subject::{Filters, Settings};
+use crate::reconcile::subject::{Filters, Names, Neighbors, Settings};
 use crate::ses::ownership::Owner;
 use crate::ses::{Dkim, Identity, MailFrom, SigningOrigin, VerificationStatus};
 
@@ -97,7 +97,8 @@ fn preview_of(spec: Value, status: Value, found: Found) -> Preview {
         reconcile_requested: None,
         owner: owner(),
         uid: "1",
-        neighbors: Default::default(),
+        names: Names::of(&spec),
+        neighbors: &Neighbors::default(),
         settings: &settings,
     };
     // As the reconcile does: what is refused is not looked at.
