@@ -103,14 +103,14 @@ impl Zones {
     }
 
     /// What a resolver answers now.
-    pub fn resolve(&self, name: &DomainName, record_type: &RecordType) -> Vec<String> {
+    pub fn resolve(&self, name: &DomainName, record_type: &RecordType) -> &[String] {
         let zone = self
             .zones
             .iter()
             .filter(|zone| zone.delegated && name.is_within(&zone.name))
             .max_by_key(|zone| zone.name.label_count());
         let set = zone.and_then(|zone| zone.served.get(&(name.clone(), record_type.clone())));
-        set.map(|set| set.values.clone()).unwrap_or_default()
+        set.map(|set| &set.values[..]).unwrap_or_default()
     }
 }
 

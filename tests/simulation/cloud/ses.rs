@@ -61,10 +61,35 @@ struct Check {
     turn: Option<(bool, Timestamp)>,
 }
 
+/// What SES looks for in DNS, made once for the tokens that it belongs to.
+#[derive(Clone, Debug, Default)]
+struct Sought {
+    tokens: Vec<String>,
+    /// The DKIM records: names and targets.
+    aliases: Vec<(DomainName, String)>,
+    /// The one value of the MX set.
+    exchanger: String,
+}
+
+impl Sought {
+    fn of(key: &IdentityKey, dkim: &Dkim) -> Self {
+        let signed_by = dkim.signing_hosted_zone.clone();
+        let signed_by = signed_by.unwrap_or_else(|| regions::default_signing_hosted_zone(&key.region));
+        let below = key.domain.child("_domainkey");
+        let alias = |token: &String| (below.child(token), signed_by.child(token).to_string());
+        Self {
+            tokens: dkim.tokens.clone(),
+            aliases: dkim.tokens.iter().map(alias).collect(),
+            exchanger: format!("10 {}", regions::feedback_host(&key.region)),
+        }
+    }
+}
+
 /// An identity as SES holds it.
 #[derive(Clone, Debug)]
 pub struct Held {
     pub identity: Identity,
+    sought: Sought,
     dkim: Check,
     mail_from: Check,
     /// Made by somebody else.
@@ -79,6 +104,8 @@ pub struct Identities {
     pub held: BTreeMap<IdentityKey, Held>,
     /// Whether an identity was made or changed since SES looked last.
     pub(super) touched: bool,
+    /// When a verification ends if the records stay as they were when SES looked last.
+    pub(super) next_turn: Option<Timestamp>,
     made: usize,
     /// What stood at each call of late, while reads lag behind.
     past: VecDeque<(Timestamp, BTreeMap<IdentityKey, Held>)>,
@@ -152,25 +179,18 @@ impl Identities {
         self.held.iter_mut().find(|(key, _)| key.domain.as_str() == domain).expect("an identity of the story").1
     }
 
-    pub(super) fn next_turn(&self) -> Option<Timestamp> {
-        let turns = self.held.values().flat_map(|held| {
-            let dkim = held.dkim.next_turn(held.identity.dkim.status);
-            let mail_from = held.identity.mail_from.as_ref().and_then(|found| held.mail_from.next_turn(found.status));
-            dkim.into_iter().chain(mail_from)
-        });
-        turns.min()
-    }
-
     /// SES looks at the records of every identity.
     pub(super) fn look(&mut self, zones: &Zones, now: Timestamp, delays: &Delays, random: &mut Random) {
+        self.next_turn = None;
         for (key, held) in &mut self.held {
             let dkim = &mut held.identity.dkim;
-            let signed_by = dkim.signing_hosted_zone.clone();
-            let signed_by = signed_by.unwrap_or_else(|| regions::default_signing_hosted_zone(&key.region));
-            let right = dkim.tokens.iter().all(|token| {
-                let name = key.domain.child("_domainkey").child(token);
-                zones.resolve(&name, &RecordType::Cname) == [signed_by.child(token).to_string()]
-            });
+            if held.sought.tokens != dkim.tokens {
+                held.sought = Sought::of(key, dkim);
+            }
+            let stands = |(name, target): &(DomainName, String)| {
+                zones.resolve(name, &RecordType::Cname) == std::slice::from_ref(target)
+            };
+            let right = held.sought.aliases.iter().all(stands);
             let delay = |right| if right { delays.dkim } else { delays.notice };
             if dkim.status == NotStarted {
                 dkim.status = Pending;
@@ -179,12 +199,15 @@ impl Identities {
             dkim.status = turned.unwrap_or(dkim.status);
             if let Some(mail_from) = &mut held.identity.mail_from {
                 let found = zones.resolve(&mail_from.domain, &RecordType::Mx);
-                let wanted = format!("10 {}", regions::feedback_host(&key.region));
-                let right = found.len() == 1 && found[0].trim_end_matches('.').eq_ignore_ascii_case(&wanted);
+                let wanted = &held.sought.exchanger;
+                let right = found.len() == 1 && found[0].trim_end_matches('.').eq_ignore_ascii_case(wanted);
                 let delay = |right| if right { delays.mail_from } else { delays.notice };
                 let turned = held.mail_from.look(mail_from.status, right, now, |right| draw(random, delay(right)));
                 mail_from.status = turned.unwrap_or(mail_from.status);
             }
+            let mail_from = held.identity.mail_from.as_ref().and_then(|found| held.mail_from.next_turn(found.status));
+            let turns = held.dkim.next_turn(held.identity.dkim.status).into_iter().chain(mail_from);
+            self.next_turn = self.next_turn.into_iter().chain(turns).min();
         }
     }
 
@@ -212,7 +235,9 @@ impl Identities {
         };
         let foreign_tags = if foreign { new.tags.keys().cloned().collect() } else { BTreeSet::new() };
         let (dkim, mail_from) = (Check::started(now), Check::started(now));
-        self.held.insert(key.clone(), Held { identity: identity.clone(), dkim, mail_from, foreign, foreign_tags });
+        let sought = Sought::of(key, &identity.dkim);
+        let held = Held { identity: identity.clone(), sought, dkim, mail_from, foreign, foreign_tags };
+        self.held.insert(key.clone(), held);
         identity
     }
 }
@@ -328,6 +353,7 @@ impl IdentityService for Ses {
     async fn delete(&self, key: &IdentityKey) -> Result<(), CloudError> {
         let delete = |state: &mut State| {
             if let Some(held) = state.identities.held.remove(key) {
+                state.identities.touched = true;
                 state.guard.identity_deleted(&key.domain, &held);
                 state.mutations += 1;
             }
