@@ -170,7 +170,7 @@ pub fn same_value(record_type: &RecordType, one: &str, other: &str) -> bool {
         RecordType::Cname | RecordType::Ns => DomainName::new(value.trim()).to_string(),
         RecordType::Txt | RecordType::Other(_) => value.to_owned(),
     };
-    normal(one) == normal(other)
+    one == other || normal(one) == normal(other)
 }
 
 /// The changes that make a wanted record stand, given what was found: a compare-and-swap that keeps every foreign value

@@ -299,7 +299,7 @@ impl State {
     fn pass_until(&mut self, time: Timestamp) {
         loop {
             self.look();
-            let next = self.zones.next_arrival().into_iter().chain(self.identities.next_turn()).min();
+            let next = self.zones.next_arrival().into_iter().chain(self.identities.next_turn).min();
             match next {
                 Some(next) if next <= time => self.hand.move_to(next.max(self.hand.now())),
                 Some(_) | None => break,
@@ -312,7 +312,7 @@ impl State {
     fn look(&mut self) {
         let now = self.now();
         let changed = self.zones.arrive(now) | std::mem::take(&mut self.identities.touched);
-        if !changed && self.identities.next_turn().is_none_or(|turn| turn > now) {
+        if !changed && self.identities.next_turn.is_none_or(|turn| turn > now) {
             return;
         }
         self.identities.look(&self.zones, now, &self.delays, &mut self.random);

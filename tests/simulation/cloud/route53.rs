@@ -117,24 +117,24 @@ impl Zones {
     }
 
     /// What a resolver answers now.
-    pub fn resolve(&self, name: &DomainName, record_type: &RecordType) -> Vec<String> {
+    pub fn resolve(&self, name: &DomainName, record_type: &RecordType) -> &[String] {
         self.values(name, record_type, |zone| &zone.served)
     }
 
     /// What it will answer once all changes have arrived.
-    fn standing(&self, name: &DomainName, record_type: &RecordType) -> Vec<String> {
+    fn standing(&self, name: &DomainName, record_type: &RecordType) -> &[String] {
         self.values(name, record_type, |zone| &zone.sets)
     }
 
     /// The values at a name in the zone that the world asks.
-    fn values(&self, name: &DomainName, record_type: &RecordType, sets: impl Fn(&Zone) -> &Sets) -> Vec<String> {
+    fn values(&self, name: &DomainName, record_type: &RecordType, sets: impl Fn(&Zone) -> &Sets) -> &[String] {
         let zone = self
             .zones
             .iter()
             .filter(|zone| zone.delegated && name.is_within(&zone.name))
             .max_by_key(|zone| zone.name.label_count());
         let set = zone.and_then(|zone| sets(zone).get(&(name.clone(), record_type.clone())));
-        set.map(|set| set.values.clone()).unwrap_or_default()
+        set.map(|set| &set.values[..]).unwrap_or_default()
     }
 }
 
@@ -309,7 +309,7 @@ impl State {
         let now = self.now();
         let policies = policies(changes);
         let before: Vec<Vec<String>> =
-            policies.iter().map(|name| self.zones.standing(name, &RecordType::Txt)).collect();
+            policies.iter().map(|name| self.zones.standing(name, &RecordType::Txt).to_vec()).collect();
         let zone = self.zones.zones.iter_mut().find(|zone| &zone.id == id);
         let Some(zone) = zone else {
             return Err(error(ErrorKind::NotFound, OPERATION, id, "no hosted zone of that ID"));
@@ -326,7 +326,7 @@ impl State {
                 .kept()
                 .resources()
                 .any(|resource| resource.spec.domain == domain && resource.metadata.deletion_timestamp.is_some());
-            self.guard.policy(name, &before, &after, goes);
+            self.guard.policy(name, &before, after, goes);
         }
         let broken = self.broken_merges(changes);
         self.guard.harm.extend(broken);

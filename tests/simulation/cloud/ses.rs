@@ -61,10 +61,35 @@ struct Check {
     turn: Option<(bool, Timestamp)>,
 }
 
+/// What SES looks for in DNS, made once for the tokens that it belongs to.
+#[derive(Clone, Debug, Default)]
+struct Sought {
+    tokens: Vec<String>,
+    /// The DKIM records: names and targets.
+    aliases: Vec<(DomainName, String)>,
+    /// The one value of the MX set.
+    exchanger: String,
+}
+
+impl Sought {
+    fn of(key: &IdentityKey, dkim: &Dkim) -> Self {
+        let signed_by = dkim.signing_hosted_zone.clone();
+        let signed_by = signed_by.unwrap_or_else(|| regions::default_signing_hosted_zone(&key.region));
+        let below = key.domain.child("_domainkey");
+        let alias = |token: &String| (below.child(token), signed_by.child(token).to_string());
+        Self {
+            tokens: dkim.tokens.clone(),
+            aliases: dkim.tokens.iter().map(alias).collect(),
+            exchanger: format!("10 {}", regions::feedback_host(&key.region)),
+        }
+    }
+}
+
 /// An identity as SES holds it.
 #[derive(Clone, Debug)]
 pub struct Held {
     pub identity: Identity,
+    sought: Sought,
     dkim: Check,
     mail_from: Check,
     /// Made by somebody else.
@@ -87,6 +112,8 @@ pub struct Identities {
     pub gone: BTreeMap<IdentityKey, (Timestamp, Held)>,
     /// Whether an identity was made or changed since SES looked last.
     pub(super) touched: bool,
+    /// When a verification ends if the records stay as they were when SES looked last.
+    pub(super) next_turn: Option<Timestamp>,
     made: usize,
     /// What stood at each call of late, while reads lag behind.
     past: VecDeque<(Timestamp, BTreeMap<IdentityKey, Held>)>,
@@ -162,25 +189,18 @@ impl Identities {
         Some(held)
     }
 
-    pub(super) fn next_turn(&self) -> Option<Timestamp> {
-        let turns = self.held.values().flat_map(|held| {
-            let dkim = held.dkim.next_turn(held.identity.dkim.status);
-            let mail_from = held.identity.mail_from.as_ref().and_then(|found| held.mail_from.next_turn(found.status));
-            dkim.into_iter().chain(mail_from)
-        });
-        turns.min()
-    }
-
     /// SES looks at the records of every identity.
     pub(super) fn look(&mut self, zones: &Zones, now: Timestamp, delays: &Delays, random: &mut Random) {
+        self.next_turn = None;
         for (key, held) in &mut self.held {
             let dkim = &mut held.identity.dkim;
-            let signed_by = dkim.signing_hosted_zone.clone();
-            let signed_by = signed_by.unwrap_or_else(|| regions::default_signing_hosted_zone(&key.region));
-            let right = dkim.tokens.iter().all(|token| {
-                let name = key.domain.child("_domainkey").child(token);
-                zones.resolve(&name, &RecordType::Cname) == [signed_by.child(token).to_string()]
-            });
+            if held.sought.tokens != dkim.tokens {
+                held.sought = Sought::of(key, dkim);
+            }
+            let stands = |(name, target): &(DomainName, String)| {
+                zones.resolve(name, &RecordType::Cname) == std::slice::from_ref(target)
+            };
+            let right = held.sought.aliases.iter().all(stands);
             let delay = |right| if right { delays.dkim } else { delays.notice };
             if dkim.status == NotStarted {
                 dkim.status = Pending;
@@ -192,8 +212,8 @@ impl Identities {
             dkim.status = turned.unwrap_or(dkim.status);
             if let Some(mail_from) = &mut held.identity.mail_from {
                 let found = zones.resolve(&mail_from.domain, &RecordType::Mx);
-                let wanted = format!("10 {}", regions::feedback_host(&key.region));
-                let right = found.len() == 1 && found[0].trim_end_matches('.').eq_ignore_ascii_case(&wanted);
+                let wanted = &held.sought.exchanger;
+                let right = found.len() == 1 && found[0].trim_end_matches('.').eq_ignore_ascii_case(wanted);
                 let delay = |right| if right { delays.mail_from } else { delays.notice };
                 let turned = held.mail_from.look(mail_from.status, right, now, |right| draw(random, delay(right)));
                 if mail_from.status == Success && turned.is_some() {
@@ -201,6 +221,9 @@ impl Identities {
                 }
                 mail_from.status = turned.unwrap_or(mail_from.status);
             }
+            let mail_from = held.identity.mail_from.as_ref().and_then(|found| held.mail_from.next_turn(found.status));
+            let turns = held.dkim.next_turn(held.identity.dkim.status).into_iter().chain(mail_from);
+            self.next_turn = self.next_turn.into_iter().chain(turns).min();
         }
     }
 
@@ -230,6 +253,7 @@ impl Identities {
         let (dkim, mail_from) = (Check::started(now), Check::started(now));
         let held = Held {
             identity: identity.clone(),
+            sought: Sought::of(key, &identity.dkim),
             dkim,
             mail_from,
             foreign,

@@ -53,7 +53,7 @@ fn what_a_lost_owner_made_is_adopted_as_the_message_says_and_stays() {
     let stalled = simulation.condition_of("other", "Stalled");
     assert!(stalled.contains("take the tags ses-operator.dev/cluster, /namespace and /name off"), "{stalled}");
     for tag in ["cluster", "namespace", "name"] {
-        simulation.state().identities.by_hand("example.com").identity.tags.remove(&format!("ses-operator.dev/{tag}"));
+        simulation.state().by_hand("example.com").identity.tags.remove(&format!("ses-operator.dev/{tag}"));
     }
     let records = simulation.state().zones.zone("Z1").sets.len();
     assert!(simulation.until(hours(20), |simulation| simulation.condition_of("other", "Ready").starts_with("True")));
