@@ -16,6 +16,7 @@ use crate::reconcile::Journal;
 use crate::reconcile::report::{Event, conditions};
 
 /// What is written about all resources. The answers go into the store.
+#[derive(Debug)]
 pub struct ApiJournal<A = Connection, F = Packed> {
     server: A,
     store: Store<F>,
@@ -40,6 +41,8 @@ impl<A: ApiServer, F: Form> ApiJournal<A, F> {
         let _turn = self.turn(key).await;
         let Some(resource) = self.store.get(key).filter(|resource| is_new(resource)) else { return Ok(()) };
         let generation = resource.metadata.generation.unwrap_or_default();
+        // As the API server keeps it, or it would look like somebody else's.
+        let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
         let status = SesDomainStatus {
             conditions: conditions::at_first_sight(generation, now),
             ..resource.status.clone().unwrap_or_default()

@@ -61,7 +61,7 @@ use turn::Context;
 
 /// A new resource of which nothing is said after this time is greeted: it waits, and says so. One that need not wait is
 /// spared the request.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub const PATIENCE: Duration = Duration::from_secs(2);
 /// So many are greeted at once.
 const GREETINGS: usize = 8;
 
@@ -191,7 +191,7 @@ impl<S: IdentityService, D: DnsProvider> Context<S, D> {
     fn sees(&self, sighting: Sighting, arrived: &mpsc::UnboundedSender<(Instant, Key)>) {
         let now = self.controller.clock.now();
         match sighting {
-            Sighting::First(key, resource) if rest::at_rest(&resource, now) => {
+            Sighting::First(key, resource) if self.controller.reconciler.is_at_rest(&resource, now) => {
                 self.alarms.set(key, rest::next_look(&resource, now));
             }
             Sighting::First(key, resource) => {

@@ -156,6 +156,13 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
         preview::preview(&subject, &observed, &plan, plan.at)
     }
 
+    /// Whether a resource need not be reconciled before somebody asks for it or its time has come: its status says so, and
+    /// was not written under other settings that let the domain be looked after.
+    pub fn is_at_rest(&self, resource: &SesDomain, now: Timestamp) -> bool {
+        let status = resource.status.clone().unwrap_or_default();
+        rest::at_rest(resource, now) && plan::refusal(&self.subject(resource, &status, &Neighbors::default())).is_none()
+    }
+
     /// Forgets what was read of a resource's identity.
     pub fn forget(&self, resource: &SesDomain) {
         let status = resource.status.clone().unwrap_or_default();

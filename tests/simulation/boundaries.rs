@@ -56,8 +56,12 @@ impl Act {
         Self::new(name, Some(json!({})), move |simulation| simulation.change(with(&fields)))
     }
 
+    /// Somebody does harm, and asks for a look: what no list shows would be found within the day else.
     fn repairs(name: &'static str, harm: impl Fn(&mut Simulation) + Send + Sync + 'static) -> Self {
-        Self::new(name, Some(json!({})), harm)
+        Self::new(name, Some(json!({})), move |simulation| {
+            harm(simulation);
+            simulation.request("now");
+        })
     }
 
     fn deletes(name: &'static str, fields: Value) -> Self {

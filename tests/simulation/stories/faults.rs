@@ -52,7 +52,6 @@ fn a_resource_that_was_made_anew_under_its_name_knows_what_is_its_own() {
         simulation.api.kept().watch_lag = seconds(lag);
         simulation.api.replace(NAME, manifest(json!({})));
         simulation.operator.wake(NAME);
-        simulation.operator.watch(NAME);
         simulation.pass(hours(3));
         assert_eq!(simulation.end(), end, "{lag} s\n{}", simulation.describe());
         assert_eq!(simulation.writes().0, aws, "nothing is written in AWS");
