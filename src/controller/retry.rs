@@ -15,7 +15,7 @@ pub fn after(kind: ErrorKind, failures: u32) -> SignedDuration {
         ErrorKind::Unavailable => (2, 120),
         ErrorKind::Throttled => (2, 300),
         ErrorKind::NotLeading => (5, 30),
-        ErrorKind::Denied => (15, 300),
+        ErrorKind::Denied | ErrorKind::Unauthenticated => (15, 300),
         ErrorKind::Rejected => (30, 600),
         ErrorKind::QuotaExceeded => (60, 1800),
     };

@@ -170,7 +170,9 @@ impl<S: IdentityService, D: DnsProvider, W: Watched> Rounds<S, D, W> {
         };
         let looked = match dns.reread(zone, listed.map_or(0, |listed| listed.record_sets), &asked, look).await {
             // It is gone, or may not be read any more: each of its domains has to say so.
-            Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Denied) => {
+            Err(error)
+                if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Denied | ErrorKind::Unauthenticated) =>
+            {
                 Ok(look(&ZoneView::default()))
             }
             looked => looked,

@@ -268,7 +268,10 @@ impl View<'_> {
     fn progress(&self, ready: &Said) -> Option<Said> {
         let needs_a_person = !self.plan.problems.is_empty()
             || self.failure().is_some_and(|error| {
-                matches!(error.kind, ErrorKind::Denied | ErrorKind::Rejected | ErrorKind::QuotaExceeded)
+                matches!(
+                    error.kind,
+                    ErrorKind::Denied | ErrorKind::Unauthenticated | ErrorKind::Rejected | ErrorKind::QuotaExceeded
+                )
             });
         if needs_a_person {
             Some(Said {
@@ -354,7 +357,7 @@ fn is_transient(kind: ErrorKind) -> bool {
 
 fn reason_of(error: &CloudError) -> Reason {
     match error.kind {
-        ErrorKind::Denied => Reason::AccessDenied,
+        ErrorKind::Denied | ErrorKind::Unauthenticated => Reason::AccessDenied,
         ErrorKind::Rejected => Reason::Rejected,
         ErrorKind::QuotaExceeded => Reason::QuotaExceeded,
         ErrorKind::Throttled => Reason::Throttled,
