@@ -338,6 +338,7 @@ fn refused(error: CloudError) -> SaveError {
         | ErrorKind::Throttled
         | ErrorKind::NotLeading
         | ErrorKind::Denied
+        | ErrorKind::Unauthenticated
         | ErrorKind::Rejected
         | ErrorKind::QuotaExceeded => SaveError::Refused(Box::new(kube::Error::Service(error.into()))),
     }
