@@ -47,6 +47,7 @@ struct Run {
 type Woken = Arc<Mutex<Vec<String>>>;
 
 /// The resources as the rounds see them.
+#[derive(Clone)]
 struct Seen {
     api: Api,
     woken: Woken,
