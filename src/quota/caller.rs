@@ -58,6 +58,11 @@ impl Caller {
         Self::new(Class::Changed, "")
     }
 
+    /// The caller of the work that runs now, when others may wait until it is done.
+    pub fn in_front() -> Self {
+        Self { class: Class::Changed, ..Self::current() }
+    }
+
     /// The caller of the work that runs now; a sweep on everybody's behalf where nobody is named.
     pub fn current() -> Self {
         CALLER.try_with(Clone::clone).unwrap_or_else(|_| Self::new(Class::Sweep, ""))
