@@ -223,7 +223,8 @@ pub struct RecordStatus {
     /// How a record of ours came to be, and so what becomes of it when the resource goes.
     #[serde(default, skip_serializing_if = "RecordOrigin::is_created")]
     pub origin: RecordOrigin,
-    /// True once the record has been seen in its zone.
+    /// True once Route 53 took the record from us, or it was seen in its zone; whether it is served yet is seen in
+    /// pendingChanges.
     #[serde(default)]
     pub published: bool,
     /// When the record was claimed or its value last changed.

@@ -114,6 +114,7 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
         let mut written = Cow::Borrowed(resource.status.as_ref().unwrap_or(&nothing));
         let mut status = written.clone().into_owned();
         skew::correct(&mut status, self.now());
+        let mut made = Vec::new();
         for pass in 1.. {
             let subject = self.subject(resource, &status, &neighbors);
             let (observed, plan) = self.decide(&subject).await;
@@ -128,7 +129,7 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
             let caller = Caller::current();
             let caller = Caller { class: caller.class.min(Class::Repair), ..caller };
             // Boxed, here and below: whoever waits for AWS holds little, and there are many.
-            let changing = Box::pin(apply::apply(&subject, &plan.changes, &self.identities, &self.dns));
+            let changing = Box::pin(apply::apply(&subject, &plan.changes, &made, &self.identities, &self.dns));
             let applied = caller.scope(changing).await;
             let Report { status: after, events, next, failure, gone } =
                 report::report(&subject, &observed, &plan, &applied, self.now());
@@ -136,6 +137,7 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
                 journal.tell(resource, event).await;
             }
             status = after;
+            made.extend(applied.made);
             if next == Next::Now && !gone && pass < MOST_PASSES {
                 continue;
             }

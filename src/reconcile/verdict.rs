@@ -18,6 +18,8 @@ pub enum Verdict {
     Missing,
     /// What we wrote stands there, and something else is wanted by now.
     Outdated,
+    /// What we wrote a moment ago is on its way still, and the read shows what stood there before.
+    Unshown,
     /// What we wrote was changed to this value, or removed, by somebody else.
     Drifted(Option<String>),
     /// Somebody else's record stands there and can be replaced, if the user wants that: its value.

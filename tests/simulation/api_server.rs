@@ -258,6 +258,9 @@ impl Api {
         let mut resource = kept.found("api:PatchStatus", of, version)?.clone();
         let key = key_of(of);
         truth::must_hold(state, &resource, status);
+        if state.told {
+            println!("{}     {}", state.now(), in_short(status));
+        }
         let now = state.now();
         kept.writes += 1;
         if let Some(history) = &mut kept.history {
@@ -342,4 +345,18 @@ fn refused(error: CloudError) -> SaveError {
         | ErrorKind::Rejected
         | ErrorKind::QuotaExceeded => SaveError::Refused(Box::new(kube::Error::Service(error.into()))),
     }
+}
+
+/// A status on one line, for a person who looks into a seed.
+fn in_short(status: &SesDomainStatus) -> String {
+    let conditions = status.conditions.iter().map(|said| format!("{} {} {}", said.type_, said.status, said.reason));
+    let records = status.records.iter().map(|entry| {
+        let (ours, published) = (if entry.ours { "ours" } else { "theirs" }, if entry.published { "seen" } else { "" });
+        format!(
+            "{:?} {} {:?} {ours} {published} \"{}\"",
+            entry.purpose, entry.hosted_zone_id, entry.origin, entry.value
+        )
+    });
+    let pending = status.pending_changes.iter().map(|change| format!("pending {}", change.id));
+    conditions.chain(records).chain(pending).collect::<Vec<_>>().join("; ")
 }

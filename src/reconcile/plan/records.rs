@@ -150,6 +150,9 @@ fn keep_one(ground: Ground<'_>, wanted: &WantedRecord, plan: &mut Plan, batches:
     };
     let known = known.filter(|entry| !is_let_go(entry));
     let mut verdict = verdict::judge(wanted, around, &zone.name, known);
+    if known.is_some_and(|entry| is_unshown(observed, entry, &verdict)) {
+        verdict = Verdict::Unshown;
+    }
     if recovered.is_some() && verdict != Verdict::Right {
         verdict = Verdict::Outdated;
     }
@@ -171,7 +174,7 @@ fn keep_one(ground: Ground<'_>, wanted: &WantedRecord, plan: &mut Plan, batches:
     }
     let repairs = recent(&claimed.put_back, now);
     match &verdict {
-        Verdict::Right => {}
+        Verdict::Right | Verdict::Unshown => {}
         Verdict::Drifted(found) if repairs.len() >= MOST_REPAIRS => {
             let found = found.as_deref().unwrap_or("nothing");
             plan.problems.push(Problem {
@@ -258,9 +261,12 @@ fn is_recovered(subject: &Subject<'_>, wanted: &WantedRecord, verdict: &Verdict)
             let strength = |text: &str| Record::parse(text).map(|record| record.strength());
             strength(found) <= strength(&wanted.value)
         }
-        Verdict::Foreign(_) | Verdict::Missing | Verdict::Outdated | Verdict::Drifted(_) | Verdict::Obstructed(_) => {
-            false
-        }
+        Verdict::Foreign(_)
+        | Verdict::Missing
+        | Verdict::Outdated
+        | Verdict::Unshown
+        | Verdict::Drifted(_)
+        | Verdict::Obstructed(_) => false,
     }
 }
 
@@ -286,11 +292,20 @@ fn is_as_it_was_seen(wanted: &WantedRecord, entry: &RecordStatus, around: &[Reco
     verdict::only_rival(wanted, around).is_some_and(|(_, found)| verdict::means(&seen, &found))
 }
 
+/// Whether an entry's record may have come with a change.
+fn may_hold(change: &PendingChange, entry: &RecordStatus) -> bool {
+    change.hosted_zone_id == entry.hosted_zone_id && change.since.0 >= entry.since.0
+}
+
 /// Whether the change that an entry's record came with was on its way by the status, where none of the zone is any more.
 fn has_arrived(subject: &Subject<'_>, entry: &RecordStatus) -> bool {
-    let may_hold =
-        |change: &PendingChange| change.hosted_zone_id == entry.hosted_zone_id && change.since.0 >= entry.since.0;
-    subject.status.pending_changes.iter().any(may_hold)
+    subject.status.pending_changes.iter().any(|change| may_hold(change, entry))
+}
+
+/// Whether the change that an entry's record came with is on its way still, and what was read is older: reads may lag.
+fn is_unshown(observed: &Observed, entry: &RecordStatus, verdict: &Verdict) -> bool {
+    let shows_other = matches!(verdict, Verdict::Missing | Verdict::Drifted(_) | Verdict::Foreign(_));
+    entry.ours && entry.published && shows_other && observed.pending.iter().any(|change| may_hold(change, entry))
 }
 
 /// What a person can do about a conflict.

@@ -127,7 +127,7 @@ fn records(subject: &Subject<'_>, plan: &Plan, applied: &Applied, now: &Time) ->
                 Some(finding) if written(&entry) => {
                     entry.value.clone_from(&finding.wanted.value);
                     entry.ttl = finding.wanted.ttl;
-                    entry.published = false;
+                    entry.published = true;
                     entry.since = now.clone();
                 }
                 Some(finding) if finding.verdict == Verdict::Right => {
