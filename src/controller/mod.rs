@@ -140,7 +140,7 @@ async fn ring<S: IdentityService, D: DnsProvider>(context: &Context<S, D>) {
         let key = context.alarms.ring().await;
         if let Some(resource) = context.controller.store.get(&key) {
             let class = if context.has_failed(&key) { Class::Pending } else { Class::Sweep };
-            context.controller.queue.wake(&key, class.min(urgency::of(&resource)));
+            context.rouse(&key, &resource, class);
         }
     }
 }
@@ -178,6 +178,16 @@ async fn greet<S: IdentityService, D: DnsProvider>(
 }
 
 impl<S: IdentityService, D: DnsProvider> Context<S, D> {
+    /// Has a resource reconciled for which nobody has just asked: as urgently as its state is, and as this class at least.
+    fn rouse(&self, key: &Key, resource: &SesDomain, class: Class) {
+        let class = class.min(urgency::of(resource));
+        if rest::is_answered(resource) {
+            self.controller.queue.go_on(key, class);
+        } else {
+            self.controller.queue.wake(key, class);
+        }
+    }
+
     fn sees(&self, sighting: Sighting, arrived: &mpsc::UnboundedSender<(Instant, Key)>) {
         let now = self.controller.clock.now();
         match sighting {
@@ -185,7 +195,7 @@ impl<S: IdentityService, D: DnsProvider> Context<S, D> {
                 self.alarms.set(key, rest::next_look(&resource, now));
             }
             Sighting::First(key, resource) => {
-                self.controller.queue.wake(&key, urgency::of(&resource));
+                self.rouse(&key, &resource, Class::Sweep);
                 if journal::is_new(&resource) {
                     // Nobody listens any more only when the controller stops.
                     let _ = arrived.send((Instant::now(), key));

@@ -23,10 +23,11 @@ pub fn after(kind: ErrorKind, failures: u32) -> SignedDuration {
     SignedDuration::from_secs((first << doublings).min(longest))
 }
 
-/// However long a wait is, it is not drawn out by more: a daily look must not come every 26 hours.
-const WIDEST: SignedDuration = SignedDuration::from_mins(5);
+/// However long a wait is, it is not drawn out by more: the calls of those that come back together wait for their turns all
+/// the same, and the spread of a look at a verification is time that its domain is Ready and nobody knows.
+const WIDEST: SignedDuration = SignedDuration::from_secs(10);
 
-/// A share of a wait, up to a tenth, that differs from resource to resource, so that those that failed or began together
+/// A share of a wait, up to a tenth and ten seconds, that differs from resource to resource, so that those that failed or began together
 /// come back apart.
 pub fn spread(key: &impl Hash, wait: SignedDuration) -> SignedDuration {
     let mut hasher = DefaultHasher::new();
@@ -48,11 +49,12 @@ mod tests {
 
     #[test]
     fn the_spread_stays_below_a_tenth_and_is_the_same_each_time() {
-        let wait = SignedDuration::from_secs(1000);
+        let wait = SignedDuration::from_secs(60);
         for key in ["a", "b", "c"] {
             assert!(spread(&key, wait) < wait / 10);
             assert_eq!(spread(&key, wait), spread(&key, wait));
             assert!(spread(&key, SignedDuration::from_hours(24)) < WIDEST);
         }
+        assert_ne!(spread(&"a", wait), spread(&"b", wait));
     }
 }

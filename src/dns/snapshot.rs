@@ -12,7 +12,7 @@ use super::view::{PAGE, Part, ZoneView};
 use super::writer::{Accepted, Sends, ZoneWriter};
 use super::{DnsProvider, HostedZone, RecordChange, RecordSet, ZoneId};
 use crate::clock::Clock;
-use crate::cloud::CloudError;
+use crate::cloud::{AsOf, CloudError};
 use crate::domain_name::DomainName;
 
 /// All public hosted zones, and when they were read.
@@ -53,10 +53,10 @@ impl<P: DnsProvider> Dns<P> {
         if let Some((read_at, zones)) = known.as_ref().filter(|(read_at, _)| *read_at >= not_before) {
             return Ok((Arc::clone(zones), *read_at));
         }
-        let read_at = self.clock.now();
-        let zones = Arc::new(self.provider.hosted_zones().await?);
-        *known = Some((read_at, Arc::clone(&zones)));
-        Ok((zones, read_at))
+        let AsOf { time, answer } = self.provider.hosted_zones().await?;
+        let zones = Arc::new(answer);
+        *known = Some((time, Arc::clone(&zones)));
+        Ok((zones, time))
     }
 
     /// The record sets at `root` and below it, as they were at `not_before` or later, and when they were read. Those of
@@ -104,7 +104,7 @@ impl<P: DnsProvider> Dns<P> {
         } else {
             *view = ZoneView::default();
             for (domain, names) in domains {
-                self.read_part(zone, domain, names, self.clock.now(), &mut view).await?;
+                self.read_part(zone, domain, names, Timestamp::MIN, &mut view).await?;
             }
         }
         Ok(look(&view))
@@ -137,9 +137,8 @@ impl<P: DnsProvider> Dns<P> {
         if let Some((_, arrived)) = known.filter(|(asked_at, arrived)| *arrived || *asked_at >= not_before) {
             return Ok(arrived);
         }
-        let asked_at = self.clock.now();
-        let arrived = self.provider.is_in_sync(id).await?;
-        *known = Some((asked_at, arrived));
+        let AsOf { time, answer: arrived } = self.provider.is_in_sync(id).await?;
+        *known = Some((time, arrived));
         if arrived {
             self.zone(zone).writer.has_arrived(id);
         }
@@ -176,8 +175,8 @@ impl<P: DnsProvider> Dns<P> {
     }
 
     async fn read_whole(&self, zone: &ZoneId, view: &mut ZoneView) -> Result<(), CloudError> {
-        let read_at = self.clock.now();
-        view.take_whole(self.provider.listing(zone).await?, read_at);
+        let AsOf { time, answer } = self.provider.listing(zone).await?;
+        view.take_whole(answer, time);
         Ok(())
     }
 
@@ -194,15 +193,14 @@ impl<P: DnsProvider> Dns<P> {
             Some(part) => part.clone(),
             None => {
                 calls += 1;
-                let read_at = self.clock.now();
-                let subtree = self.provider.subtree(zone, root).await?;
-                Part { read_at, subtree, looked_up: BTreeMap::new() }
+                let AsOf { time, answer: subtree } = self.provider.subtree(zone, root).await?;
+                Part { read_at: time, subtree, looked_up: BTreeMap::new() }
             }
         };
         for name in names {
             if !part.shows(name) {
                 calls += 1;
-                part.looked_up.insert(name.clone(), self.provider.record_sets(zone, name).await?);
+                part.looked_up.insert(name.clone(), self.provider.record_sets(zone, name).await?.answer);
             }
         }
         view.take_part(root.clone(), part, calls);

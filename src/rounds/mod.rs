@@ -103,6 +103,7 @@ impl<S: IdentityService, D: DnsProvider, W: Watched> Rounds<S, D, W> {
         }
         self.reconciler.identities.prune(now - MEMORY);
         self.reconciler.dns.prune(now - MEMORY).await;
+        self.reconciler.public.prune(now - MEMORY);
         let next = zones.iter().map(|zone| next_time(zone, now)).min().unwrap_or(Timestamp::MAX);
         let next = self.lent.values().map(|at| *at + LENT).min().map_or(next, |lent| next.min(lent));
         let next = if self.missed.is_empty() { next.min(now + LIST_AGE) } else { now };

@@ -1,7 +1,7 @@
 //! The API server: resources with their versions, status patches, finalizers, events; and one run's connection to it, which
 //! the operator's own journal stands on. [`watch`] holds what its store stands on.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::{SignedDuration, Timestamp};
@@ -11,6 +11,8 @@ use ses_operator::api::{SesDomain, SesDomainSpec, SesDomainStatus};
 use ses_operator::clock::simulated::Hand;
 use ses_operator::cloud::{CloudError, ErrorKind};
 use ses_operator::controller::api_server::{ApiServer, SaveError};
+use ses_operator::dns::RecordType;
+use ses_operator::domain_name::DomainName;
 use ses_operator::reconcile::report::Event;
 
 use crate::cloud::{Cloud, State, error};
@@ -192,6 +194,26 @@ impl Api {
         self.apply(key, spec);
     }
 
+    /// Whether a status that stood at `since` or later says of this record that it is ours.
+    pub fn claims(&self, zone: &str, name: &DomainName, record_type: &RecordType, since: Timestamp) -> bool {
+        let claims = |resource: &SesDomain| {
+            resource.status.iter().flat_map(|status| &status.records).any(|entry| {
+                let here = entry.hosted_zone_id == zone && entry.name == name.as_str();
+                entry.ours && here && entry.record_type == record_type.as_str()
+            })
+        };
+        let kept = self.kept();
+        let mut older = BTreeSet::new();
+        let mut stood = kept.log.iter().rev().filter(|Written { at, resource, .. }| {
+            let is_older = older.contains(&key_of(resource));
+            if *at <= since {
+                older.insert(key_of(resource));
+            }
+            !is_older
+        });
+        kept.resources.values().any(|resource| claims(resource)) || stood.any(|written| claims(&written.resource))
+    }
+
     /// What time it is there.
     pub fn now(&self) -> Timestamp {
         self.hand.now()
@@ -242,12 +264,6 @@ impl Api {
         let mut resource = kept.found("api:PatchStatus", of, version)?.clone();
         let key = key_of(of);
         truth::must_hold(state, resource.status.as_ref(), status);
-        let claims = status
-            .records
-            .iter()
-            .filter(|entry| entry.ours)
-            .map(|entry| (entry.hosted_zone_id.clone(), entry.name.clone(), entry.record_type.clone()));
-        state.guard.claims.insert(key.clone(), claims.collect());
         let now = state.now();
         kept.writes += 1;
         if let Some(history) = &mut kept.history {

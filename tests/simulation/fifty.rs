@@ -157,12 +157,7 @@ fn wage(simulation: &mut Simulation, seed: u64) {
 
 fn compare(seed: u64, when: &str, peace: &mut Simulation, war: &mut Simulation) {
     let (ends, other) = (peace.end(), war.end());
-    let differences: Vec<String> = ends
-        .keys()
-        .chain(other.keys().filter(|key| !ends.contains_key(*key)))
-        .filter(|key| ends.get(*key) != other.get(*key))
-        .map(|key| format!("{key}: {:?} in peace, {:?} in war", ends.get(key), other.get(key)))
-        .collect();
+    let differences = ends.differences(&other);
     assert!(differences.is_empty(), "seed {seed}, {when}: {differences:#?}");
     for simulation in [peace, war] {
         simulation.no_harm();

@@ -16,6 +16,7 @@ use ses_operator::controller::key::Key;
 use ses_operator::controller::store::{Sighting, Store};
 use ses_operator::controller::{PATIENCE, neighbors};
 use ses_operator::dns::ZoneId;
+use ses_operator::dns::public::snapshot::PublicNames;
 use ses_operator::dns::snapshot::Dns;
 use ses_operator::domain_name::DomainName;
 use ses_operator::quota::Class;
@@ -28,10 +29,11 @@ use ses_operator::ses::snapshot::Identities;
 use crate::api_server::watch::{Plain, Watch};
 use crate::api_server::{Api, Connection, key};
 use crate::cloud::Cloud;
+use crate::cloud::public::Resolver;
 use crate::cloud::route53::Route53;
 use crate::cloud::ses::Ses;
 use crate::executor::{Executor, Task, Turn};
-use crate::mutants::{BrokenRoute53, BrokenSes, Mutant};
+use crate::mutants::{BrokenResolver, BrokenRoute53, BrokenSes, Mutant};
 
 /// What a reconcile came to, or that a task of the background is over.
 enum End {
@@ -89,12 +91,13 @@ impl Watched for Seen {
 impl Run {
     /// Starts the operator: its reconciler, and what runs beside the reconciles.
     fn start(cloud: &Cloud, api: &Api, hand: &Hand, settings: &Settings, mutant: Mutant) -> Self {
-        let cloud = cloud.for_new_process();
+        let cloud = cloud.for_new_process(hand.clone());
         let clock = Clock::moved_by(hand.clone());
         let store = Store::default();
         let reconciler = Arc::new(Reconciler {
             identities: Identities::new(BrokenSes(Ses(cloud.clone()), mutant), clock.clone()),
             dns: Dns::new(BrokenRoute53(Route53(cloud.clone()), mutant), clock.clone()),
+            public: PublicNames::new(BrokenResolver(Resolver(cloud.clone()), mutant), clock.clone()),
             clock,
             settings: settings.clone(),
         });

@@ -117,11 +117,14 @@ fn records(subject: &Subject<'_>, plan: &Plan, applied: &Applied, now: &Time) ->
                     entry.published = false;
                     entry.since = now.clone();
                 }
-                Some(finding) if finding.in_sync => {
-                    entry.published = true;
+                Some(finding) if finding.verdict == Verdict::Right => {
+                    entry.published |= finding.in_sync;
                     entry.value.clone_from(&finding.wanted.value);
+                    // The answer to the write may have been lost. Of what was there before the TTL was never ours.
+                    if entry.ours && entry.origin == RecordOrigin::Created {
+                        entry.ttl = finding.wanted.ttl;
+                    }
                 }
-                Some(finding) if finding.verdict == Verdict::Right => entry.value.clone_from(&finding.wanted.value),
                 Some(_) | None => {}
             }
             if !entry.ours {

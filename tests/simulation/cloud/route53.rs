@@ -1,10 +1,10 @@
 //! Zones, record sets, changes on their way, and what resolvers see.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
-use ses_operator::cloud::{CloudError, ErrorKind};
+use ses_operator::cloud::{AsOf, CloudError, ErrorKind};
 use ses_operator::dns::{DnsProvider, HostedZone, RecordChange, RecordSet, RecordType, Subtree, ZoneId};
 use ses_operator::domain_name::DomainName;
 
@@ -18,6 +18,8 @@ type Changed = BTreeMap<Place, Option<RecordSet>>;
 
 /// Reads never lag behind by more.
 const LONGEST_LAG: SignedDuration = SignedDuration::from_mins(10);
+/// A change leaves at most so long after the status was written that claims its records.
+const CLAIM_STANDS: SignedDuration = SignedDuration::from_mins(2);
 
 /// A hosted zone.
 #[derive(Clone, Debug)]
@@ -104,14 +106,33 @@ impl Zones {
 
     /// What a resolver answers now.
     pub fn resolve(&self, name: &DomainName, record_type: &RecordType) -> Vec<String> {
+        self.values(name, record_type, |zone| &zone.served)
+    }
+
+    /// What it will answer once all changes have arrived.
+    fn standing(&self, name: &DomainName, record_type: &RecordType) -> Vec<String> {
+        self.values(name, record_type, |zone| &zone.sets)
+    }
+
+    /// The values at a name in the zone that the world asks.
+    fn values(&self, name: &DomainName, record_type: &RecordType, sets: impl Fn(&Zone) -> &Sets) -> Vec<String> {
         let zone = self
             .zones
             .iter()
             .filter(|zone| zone.delegated && name.is_within(&zone.name))
             .max_by_key(|zone| zone.name.label_count());
-        let set = zone.and_then(|zone| zone.served.get(&(name.clone(), record_type.clone())));
+        let set = zone.and_then(|zone| sets(zone).get(&(name.clone(), record_type.clone())));
         set.map(|set| set.values.clone()).unwrap_or_default()
     }
+}
+
+/// The `_dmarc` names that a batch changes.
+fn policies(changes: &[RecordChange]) -> BTreeSet<DomainName> {
+    let sets = changes.iter().map(|change| match change {
+        RecordChange::Create(set) | RecordChange::Delete(set) => set,
+    });
+    let is_policy = |set: &&RecordSet| set.record_type == RecordType::Txt && set.name.as_str().starts_with("_dmarc.");
+    sets.filter(is_policy).map(|set| set.name.clone()).collect()
 }
 
 fn put(sets: &mut Sets, changed: Changed) {
@@ -249,9 +270,18 @@ impl State {
         }
     }
 
-    fn change_records(&mut self, id: &ZoneId, changes: &[RecordChange]) -> Result<String, CloudError> {
+    /// Carries out a change that was sent by a process that began at `began`.
+    fn change_records(
+        &mut self,
+        id: &ZoneId,
+        changes: &[RecordChange],
+        began: Timestamp,
+    ) -> Result<String, CloudError> {
         const OPERATION: &str = "route53:ChangeResourceRecordSets";
         let now = self.now();
+        let policies = policies(changes);
+        let before: Vec<Vec<String>> =
+            policies.iter().map(|name| self.zones.standing(name, &RecordType::Txt)).collect();
         let zone = self.zones.zones.iter_mut().find(|zone| &zone.id == id);
         let Some(zone) = zone else {
             return Err(error(ErrorKind::NotFound, OPERATION, id, "no hosted zone of that ID"));
@@ -259,7 +289,19 @@ impl State {
         let served_at = zone
             .change(changes, now, &mut self.random)
             .map_err(|message| error(ErrorKind::Conflict, OPERATION, id, &message))?;
-        self.guard.records(zone, changes);
+        let (api, known_since) = (self.api.clone(), began.max(now - CLAIM_STANDS));
+        self.guard.records(zone, changes, |set| api.claims(&id.0, &set.name, &set.record_type, known_since));
+        for (name, before) in policies.iter().zip(before) {
+            let after = self.zones.standing(name, &RecordType::Txt);
+            let domain = name.as_str().trim_start_matches("_dmarc.");
+            let goes = api
+                .kept()
+                .resources()
+                .any(|resource| resource.spec.domain == domain && resource.metadata.deletion_timestamp.is_some());
+            self.guard.policy(name, &before, &after, goes);
+        }
+        let broken = self.broken_merges(changes);
+        self.guard.harm.extend(broken);
         self.mutations += 1;
         let change = format!("C{}", self.zones.changes.len() + 1);
         self.zones.changes.insert(change.clone(), served_at);
@@ -281,7 +323,7 @@ impl Route53 {
 }
 
 impl DnsProvider for Route53 {
-    async fn hosted_zones(&self) -> Result<Vec<HostedZone>, CloudError> {
+    async fn hosted_zones(&self) -> Result<AsOf<Vec<HostedZone>>, CloudError> {
         let list = |state: &mut State| {
             let zones = state.zones.zones.iter();
             Ok(zones
@@ -292,19 +334,19 @@ impl DnsProvider for Route53 {
                 })
                 .collect())
         };
-        self.0.call("route53:ListHostedZonesByName", "", list).await
+        self.0.read("route53:ListHostedZonesByName", "", list).await
     }
 
-    async fn listing(&self, zone: &ZoneId) -> Result<Vec<RecordSet>, CloudError> {
+    async fn listing(&self, zone: &ZoneId) -> Result<AsOf<Vec<RecordSet>>, CloudError> {
         const OPERATION: &str = "route53:ListResourceRecordSets";
         let list = |state: &mut State| {
             let (now, lag) = (state.now(), state.lag);
             Ok(state.zones.find(OPERATION, zone)?.shown(now, lag).values().cloned().collect())
         };
-        self.0.call(OPERATION, &zone.0, list).await
+        self.0.read(OPERATION, &zone.0, list).await
     }
 
-    async fn subtree(&self, zone: &ZoneId, root: &DomainName) -> Result<Subtree, CloudError> {
+    async fn subtree(&self, zone: &ZoneId, root: &DomainName) -> Result<AsOf<Subtree>, CloudError> {
         const OPERATION: &str = "route53:ListResourceRecordSets";
         let list = |state: &mut State| {
             let (now, lag) = (state.now(), state.lag);
@@ -320,30 +362,31 @@ impl DnsProvider for Route53 {
             }
             Ok(Subtree { record_sets, complete })
         };
-        self.0.call(OPERATION, &zone.0, list).await
+        self.0.read(OPERATION, &zone.0, list).await
     }
 
-    async fn record_sets(&self, zone: &ZoneId, name: &DomainName) -> Result<Vec<RecordSet>, CloudError> {
+    async fn record_sets(&self, zone: &ZoneId, name: &DomainName) -> Result<AsOf<Vec<RecordSet>>, CloudError> {
         const OPERATION: &str = "route53:ListResourceRecordSets";
         let list = |state: &mut State| {
             let (now, lag) = (state.now(), state.lag);
             let zone = state.zones.find(OPERATION, zone)?;
             Ok(zone.shown(now, lag).values().filter(|set| &set.name == name).cloned().collect())
         };
-        self.0.call(OPERATION, &zone.0, list).await
+        self.0.read(OPERATION, &zone.0, list).await
     }
 
     async fn change(&self, zone: &ZoneId, changes: &[RecordChange]) -> Result<String, CloudError> {
         self.0.state().intrude();
-        self.0.call("route53:ChangeResourceRecordSets", &zone.0, |state| state.change_records(zone, changes)).await
+        let change = |state: &mut State| state.change_records(zone, changes, self.0.began());
+        self.0.call("route53:ChangeResourceRecordSets", &zone.0, change).await
     }
 
-    async fn is_in_sync(&self, change_id: &str) -> Result<bool, CloudError> {
+    async fn is_in_sync(&self, change_id: &str) -> Result<AsOf<bool>, CloudError> {
         const OPERATION: &str = "route53:GetChange";
         let ask = |state: &mut State| match state.zones.changes.get(change_id) {
             Some(served_at) => Ok(*served_at <= state.now()),
             None => Err(error(ErrorKind::NotFound, OPERATION, change_id, "no such change")),
         };
-        self.0.call(OPERATION, change_id, ask).await
+        self.0.read(OPERATION, change_id, ask).await
     }
 }

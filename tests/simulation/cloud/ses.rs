@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 use ses_operator::api::spec::MxFailureBehavior;
-use ses_operator::cloud::{CloudError, ErrorKind, Region};
+use ses_operator::cloud::{AsOf, CloudError, ErrorKind, Region};
 use ses_operator::dns::RecordType;
 use ses_operator::domain_name::DomainName;
 use ses_operator::ses::VerificationStatus::{Failed, NotStarted, Pending, Success, TemporaryFailure};
@@ -287,7 +287,7 @@ fn operation(change: &IdentityChange) -> &'static str {
 pub struct Ses(pub Cloud);
 
 impl IdentityService for Ses {
-    async fn list(&self, region: &Region) -> Result<Vec<ListedIdentity>, CloudError> {
+    async fn list(&self, region: &Region) -> Result<AsOf<Vec<ListedIdentity>>, CloudError> {
         let list = |state: &mut State| {
             let (now, lag) = (state.now(), state.lag);
             let held = state.identities.shown(now, lag).iter().filter(|(key, _)| key.region == *region);
@@ -295,18 +295,18 @@ impl IdentityService for Ses {
                 .map(|(key, held)| ListedIdentity { domain: key.domain.clone(), status: held.identity.dkim.status });
             Ok(listed.collect())
         };
-        self.0.call("ses:ListEmailIdentities", region.as_str(), list).await
+        self.0.read("ses:ListEmailIdentities", region.as_str(), list).await
     }
 
-    async fn get(&self, key: &IdentityKey) -> Result<Option<Identity>, CloudError> {
+    async fn get(&self, key: &IdentityKey) -> Result<AsOf<Option<Identity>>, CloudError> {
         let get = |state: &mut State| {
             let (now, lag) = (state.now(), state.lag);
             Ok(state.identities.shown(now, lag).get(key).map(|held| held.identity.clone()))
         };
-        self.0.call("ses:GetEmailIdentity", key.domain.as_str(), get).await
+        self.0.read("ses:GetEmailIdentity", key.domain.as_str(), get).await
     }
 
-    async fn create(&self, key: &IdentityKey, new: &NewIdentity) -> Result<Identity, CloudError> {
+    async fn create(&self, key: &IdentityKey, new: &NewIdentity) -> Result<AsOf<Identity>, CloudError> {
         const OPERATION: &str = "ses:CreateEmailIdentity";
         let create = |state: &mut State| {
             if state.identities.held.contains_key(key) {
@@ -318,7 +318,7 @@ impl IdentityService for Ses {
             state.look();
             Ok(identity)
         };
-        self.0.call(OPERATION, key.domain.as_str(), create).await
+        self.0.read(OPERATION, key.domain.as_str(), create).await
     }
 
     async fn change(&self, key: &IdentityKey, change: &IdentityChange) -> Result<(), CloudError> {

@@ -47,7 +47,6 @@ fn every_kind_of_record_is_put_back_whatever_was_done_to_it() {
 #[test]
 fn a_stronger_dmarc_record_of_somebody_else_is_drift_and_not_weakened_in_silence() {
     let mut simulation = Simulation::settled(json!({}));
-    simulation.state().guard.may_weaken_dmarc = true;
     simulation.tamper("_dmarc.example.com", "TXT", &["\"v=DMARC1; p=reject\""]);
     simulation.pass(minutes(61));
     let events = simulation.events("RecordPutBack");

@@ -92,6 +92,7 @@ impl Plot<'_> {
             .kubeconfig(&self.kubeconfig)
             .environment(self.account.environment(REGION))
             .environment([("SES_OPERATOR_SIMULATED_CLOCK", self.account.clock_url())])
+            .environment([("SES_OPERATOR_NAMESERVER", self.account.name_server().await?.to_string())])
             .arguments(["--leader-elect=false", "--bind-address=127.0.0.1:0"])
             .arguments(arguments.iter().copied())
             .start()?;
