@@ -59,8 +59,10 @@ pub enum ErrorKind {
     Busy,
     /// A quota of the account is used up.
     QuotaExceeded,
-    /// Missing permission or credentials.
+    /// Missing permission.
     Denied,
+    /// The service does not accept who asks: no credentials, expired ones, or a clock that is wrong. It refuses every call.
+    Unauthenticated,
     /// The service refuses what was asked; asking again changes nothing.
     Rejected,
     /// No answer, or an error of the service's own. The call may have been carried out.
@@ -78,7 +80,7 @@ impl ErrorKind {
             Self::Throttled => "throttled",
             Self::Busy => "busy",
             Self::QuotaExceeded => "quota_exceeded",
-            Self::Denied => "denied",
+            Self::Denied | Self::Unauthenticated => "denied",
             Self::Rejected => "rejected",
             Self::Unavailable => "unavailable",
             Self::NotLeading => "not_leading",

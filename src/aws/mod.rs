@@ -96,7 +96,9 @@ impl Aws {
         let ask = || sts.get_caller_identity().send();
         let caller = match self.calls.read("sts:GetCallerIdentity", "the account", ask).await.answer {
             Ok(caller) => caller,
-            Err(error) if error.kind == ErrorKind::Denied => return Err(ConnectError::Refused(error.message)),
+            Err(error) if matches!(error.kind, ErrorKind::Denied | ErrorKind::Unauthenticated) => {
+                return Err(ConnectError::Refused(error.message));
+            }
             Err(error) => {
                 return Err(ConnectError::StsUnreachable { region: self.region.clone(), reason: error.message });
             }

@@ -213,6 +213,9 @@ fn print(plans: &Plans, out: &mut impl Write) -> std::io::Result<()> {
 fn in_words(failure: &CloudError) -> String {
     let next = match failure.kind {
         ErrorKind::Denied => "allow it to the credentials that this command runs with",
+        ErrorKind::Unauthenticated => {
+            "check the credentials that this command runs with, and the clock of this machine"
+        }
         ErrorKind::Rejected => "correct what AWS names",
         ErrorKind::Throttled | ErrorKind::Unavailable | ErrorKind::Busy | ErrorKind::NotFound | ErrorKind::Conflict => {
             "try again"

@@ -101,7 +101,7 @@ impl<S: IdentityService, D: DnsProvider> Context<S, D> {
             }
             Ok(Some(Outcome { next: Next::At(time), .. })) => {
                 self.succeeded(key);
-                self.alarms.set(key.clone(), time + retry::spread(key, time.duration_since(now)));
+                self.alarms.set(key.clone(), time);
                 "ok"
             }
             Ok(Some(Outcome { next: Next::Now, .. })) => {

@@ -19,8 +19,9 @@ use crate::cloud::{AsOf, CloudError, ErrorKind};
 const SLOWER: f64 = 0.8;
 /// And never less than this part of the one that was set.
 const SLOWEST: f64 = 1.0 / 16.0;
-/// A full pace that was throttled has come back after the time of so many calls.
-const RETURN: f64 = 400.0;
+/// A full pace that was throttled has come back after so many seconds. Where others spend from the quota, this is about how
+/// often it is exceeded.
+const RETURN: f64 = 100.0;
 /// A call is sent so many times at the most while it is throttled,
 const MOST_SENDS: usize = 8;
 /// and not again once so much time has passed since the first of them: then whoever waits for it must be told.
@@ -71,10 +72,9 @@ impl Bucket {
     fn rate(&self, now: Timestamp) -> f64 {
         let full = self.pace.rate;
         let Some(Throttled { at, rate }) = self.throttled else { return full };
-        let calls = seconds(at, now) * full;
-        let steepness = (1.0 - SLOWER) / RETURN.powi(3);
-        let until_there = ((1.0 - SLOWER) * rate / full / steepness).cbrt();
-        (rate + full * steepness * (calls - until_there).powi(3)).clamp(full * SLOWEST, full)
+        let until_there = (rate / full).cbrt();
+        let beyond = seconds(at, now) / RETURN - until_there;
+        (rate + full * (1.0 - SLOWER) * beyond.powi(3)).clamp(full * SLOWEST, full)
     }
 
     /// Takes a turn; or tells when there will be one.
@@ -259,7 +259,7 @@ mod tests {
         let mut bucket = Bucket::full(Pace::per_second(5.0), at(0));
         bucket.throttled = Some(Throttled { at: at(0), rate: 3.0 });
         for (second, rate) in
-            [(0, 2.4), (20, 2.79), (40, 2.96), (67, 3.0), (90, 3.02), (120, 3.28), (150, 4.1), (170, 5.0)]
+            [(0, 2.4), (20, 2.73), (40, 2.91), (84, 3.0), (110, 3.02), (150, 3.28), (180, 3.88), (211, 5.0)]
         {
             let found = bucket.rate(at(second * 1000));
             assert!((found - rate).abs() < 0.01, "{rate} after {second} s: {found}");

@@ -15,6 +15,7 @@
 //! | [`report`] | 4: tell |
 //! | [`preview`] | what would be done, told beforehand |
 
+use std::borrow::Cow;
 use std::future::Future;
 
 use jiff::{Timestamp, Unit};
@@ -49,7 +50,7 @@ use plan::Plan;
 use preview::Preview;
 use report::{Event, Next, Report};
 use schedule::Freshness;
-use subject::{Neighbors, Settings, Subject};
+use subject::{Names, Neighbors, Settings, Subject};
 
 /// A reconcile that does not come to rest within so many passes goes on in the next one.
 const MOST_PASSES: usize = 8;
@@ -109,17 +110,18 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
         neighbors: Neighbors,
         journal: &J,
     ) -> Result<Outcome, J::Error> {
-        let mut written = resource.status.clone().unwrap_or_default();
-        let mut status = written.clone();
+        let nothing = SesDomainStatus::default();
+        let mut written = Cow::Borrowed(resource.status.as_ref().unwrap_or(&nothing));
+        let mut status = written.clone().into_owned();
         skew::correct(&mut status, self.now());
         for pass in 1.. {
-            let subject = self.subject(resource, &status, neighbors.clone());
+            let subject = self.subject(resource, &status, &neighbors);
             let (observed, plan) = self.decide(&subject).await;
             if !plan.changes.is_empty() {
                 let ahead = report::write_ahead(&subject, &observed, &plan, self.now());
                 if claims_more(&ahead, &written) {
                     journal.save(resource, &ahead).await?;
-                    written = ahead;
+                    written = Cow::Owned(ahead);
                 }
             }
             // A write goes before the looks that wait, whatever led to it.
@@ -137,7 +139,7 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
             if next == Next::Now && !gone && pass < MOST_PASSES {
                 continue;
             }
-            if status != written && !gone {
+            if status != *written && !gone {
                 journal.save(resource, &status).await?;
             }
             return Ok(Outcome { next, failure, gone, status });
@@ -149,7 +151,7 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
     pub async fn preview(&self, resource: &SesDomain, neighbors: Neighbors) -> Preview {
         let mut status = resource.status.clone().unwrap_or_default();
         skew::correct(&mut status, self.now());
-        let subject = self.subject(resource, &status, neighbors);
+        let subject = self.subject(resource, &status, &neighbors);
         let (observed, plan) = self.decide(&subject).await;
         preview::preview(&subject, &observed, &plan, plan.at)
     }
@@ -158,13 +160,13 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
     /// was not written under other settings that let the domain be looked after.
     pub fn is_at_rest(&self, resource: &SesDomain, now: Timestamp) -> bool {
         let status = resource.status.clone().unwrap_or_default();
-        rest::at_rest(resource, now) && plan::refusal(&self.subject(resource, &status, Neighbors::default())).is_none()
+        rest::at_rest(resource, now) && plan::refusal(&self.subject(resource, &status, &Neighbors::default())).is_none()
     }
 
     /// Forgets what was read of a resource's identity.
     pub fn forget(&self, resource: &SesDomain) {
         let status = resource.status.clone().unwrap_or_default();
-        self.identities.forget(&self.subject(resource, &status, Neighbors::default()).key());
+        self.identities.forget(&self.subject(resource, &status, &Neighbors::default()).key());
     }
 
     /// Steps one and two. A plan that writes, or that names a problem, is made on what was read just now.
@@ -201,7 +203,7 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
         &'a self,
         resource: &'a SesDomain,
         status: &'a SesDomainStatus,
-        neighbors: Neighbors,
+        neighbors: &'a Neighbors,
     ) -> Subject<'a> {
         let metadata = &resource.metadata;
         Subject {
@@ -220,6 +222,7 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
                 name: metadata.name.clone().unwrap_or_default(),
             },
             uid: metadata.uid.as_deref().unwrap_or_default(),
+            names: Names::of(&resource.spec),
             neighbors,
             settings: &self.settings,
         }

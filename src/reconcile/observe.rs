@@ -43,6 +43,8 @@ pub struct Observed {
     pub zones_read_at: Timestamp,
     /// When the oldest of the record sets was read.
     pub records_read_at: Timestamp,
+    /// When the youngest of them was, or the pass began.
+    pub records_seen_at: Timestamp,
     /// When the oldest of the answers of public DNS was given.
     pub public_read_at: Timestamp,
 }
@@ -70,6 +72,7 @@ impl Observed {
             identity_read_at: now,
             zones_read_at: now,
             records_read_at: now,
+            records_seen_at: now,
             public_read_at: now,
         }
     }
@@ -113,7 +116,7 @@ pub async fn observe<S: IdentityService, D: DnsProvider>(
         Ok((zones, read_at)) => (Ok(zones), read_at),
         Err(error) => (Err(error), now),
     };
-    let mut records_read_at = now;
+    let (mut records_read_at, mut records_seen_at) = (now, now);
     let mut records = BTreeMap::new();
     if let Ok(zones) = &zones {
         for (zone, names) in names_by_zone(subject, identity.as_ref().ok().and_then(Option::as_ref), zones) {
@@ -121,6 +124,7 @@ pub async fn observe<S: IdentityService, D: DnsProvider>(
             let found = dns.record_sets(&zone, size, &subject.domain(), &names, freshness.records).await;
             let found = found.map(|(sets, at)| {
                 records_read_at = records_read_at.min(at);
+                records_seen_at = records_seen_at.max(at);
                 sets
             });
             records.insert(zone, found);
@@ -128,6 +132,10 @@ pub async fn observe<S: IdentityService, D: DnsProvider>(
     }
     let (mut pending, mut pending_failure) = (Vec::new(), None);
     for change in &subject.status.pending_changes {
+        if change.is_unanswered() {
+            pending.extend((!schedule::is_believed_to_be_served(change.since.0, now)).then(|| change.clone()));
+            continue;
+        }
         let due = if subject.is_requested() { Some(now) } else { schedule::change_is_due(change.since.0, now) };
         let arrived = match due {
             None => false,
@@ -158,6 +166,7 @@ pub async fn observe<S: IdentityService, D: DnsProvider>(
         identity_read_at,
         zones_read_at,
         records_read_at,
+        records_seen_at,
         public_read_at: now,
     };
     if let Some((name, policy)) = merge::considered(subject, &observed) {

@@ -211,7 +211,8 @@ fn decide(subject: &Subject<'_>, observed: &Observed, now: Timestamp) -> Plan {
         },
     }
     if plan.findings.is_empty() {
-        plan.ledger.clone_from(&subject.status.records);
+        let is_released = |entry: &RecordStatus| entry.purpose == RecordPurpose::Dmarc && plan.released_dmarc.is_some();
+        plan.ledger = subject.status.records.iter().filter(|entry| !is_released(entry)).cloned().collect();
     }
     if subject.spec.suspend {
         plan.changes.clear();

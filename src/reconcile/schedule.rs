@@ -37,8 +37,9 @@ const FIRST_POLL: SignedDuration = SignedDuration::from_secs(60);
 const LONGEST_POLL: SignedDuration = SignedDuration::from_mins(256);
 /// AWS's own delays end on the second: look just after.
 pub(super) const SLACK: SignedDuration = SignedDuration::from_secs(1);
-/// A change whose ID was lost is believed to be served after this time.
-pub(super) const GUESSED: SignedDuration = SignedDuration::from_secs(60);
+/// A record whose change's ID was lost is believed to be served this long after it was first seen: the 60 seconds that
+/// AWS speaks of, and one for the read that showed it.
+pub(super) const GUESSED: SignedDuration = SignedDuration::from_secs(61);
 /// How soon a domain is looked at again after something was put back: whoever changed it may do so again.
 const AFTER_REPAIR: SignedDuration = SignedDuration::from_mins(10);
 /// Looks at a change: INSYNC comes within 60 seconds as a rule, so one look is enough.
@@ -177,6 +178,11 @@ pub fn change_is_due(since: Timestamp, now: Timestamp) -> Option<Timestamp> {
     let polls = now.duration_since(since).as_secs() / CHANGE_POLL.as_secs();
     let last = i32::try_from(polls).unwrap_or(i32::MAX);
     (last > 0).then(|| after(since, CHANGE_POLL * last - CHANGE_ANSWER))
+}
+
+/// Whether a change whose ID was lost, and that was first seen at `since`, is believed to have arrived.
+pub fn is_believed_to_be_served(since: Timestamp, now: Timestamp) -> bool {
+    now >= after(since, GUESSED)
 }
 
 /// The next look at a change that was accepted at `since`.

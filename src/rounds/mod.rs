@@ -18,6 +18,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api::SesDomain;
+use crate::api::status::RecordStatus;
 use crate::cloud::{CloudError, ErrorKind, Region};
 use crate::dns::view::ZoneView;
 use crate::dns::zones::zone_for;
@@ -169,7 +170,9 @@ impl<S: IdentityService, D: DnsProvider, W: Watched> Rounds<S, D, W> {
         };
         let looked = match dns.reread(zone, listed.map_or(0, |listed| listed.record_sets), &asked, look).await {
             // It is gone, or may not be read any more: each of its domains has to say so.
-            Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Denied) => {
+            Err(error)
+                if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Denied | ErrorKind::Unauthenticated) =>
+            {
                 Ok(look(&ZoneView::default()))
             }
             looked => looked,
@@ -203,7 +206,7 @@ impl<S: IdentityService, D: DnsProvider, W: Watched> Rounds<S, D, W> {
             let status = domain.status.as_ref();
             status.is_some_and(|status| compare::records_differ(status, &root, zone, zone_name, &around))
         });
-        if differs || self.has_moved(domain, zone, zones) {
+        if differs || self.has_moved(domain, &names, zone, zones) {
             return Some(Class::Repair);
         }
         let uid = domain.metadata.uid.as_deref().unwrap_or_default();
@@ -211,13 +214,11 @@ impl<S: IdentityService, D: DnsProvider, W: Watched> Rounds<S, D, W> {
     }
 
     /// Whether a record of this zone belongs into another one by now.
-    fn has_moved(&self, domain: &SesDomain, zone: &ZoneId, zones: &[HostedZone]) -> bool {
+    fn has_moved(&self, domain: &SesDomain, names: &[DomainName], zone: &ZoneId, zones: &[HostedZone]) -> bool {
         let preferred = domain.spec.hosted_zone_id().map(|id| ZoneId(id.to_owned()));
         let filter = &self.reconciler.settings.filters.zones;
-        names_in(domain, zone)
-            .into_iter()
-            .flat_map(|(_, names)| names)
-            .any(|name| zone_for(&name, zones, preferred.as_ref(), filter).map_or(true, |found| found.id != *zone))
+        let stays = |name| zone_for(name, zones, preferred.as_ref(), filter).is_ok_and(|found| found.id == *zone);
+        !names.iter().all(stays)
     }
 
     /// What differs is read anew.
@@ -270,9 +271,13 @@ fn is_looked_after(domain: &SesDomain) -> bool {
 
 /// A domain that has records in a zone, with their names.
 fn names_in(domain: &SesDomain, zone: &ZoneId) -> Option<(DomainName, Vec<DomainName>)> {
+    let is_here = |entry: &RecordStatus| entry.hosted_zone_id == zone.0;
     let status = domain.status.as_ref().filter(|_| is_looked_after(domain))?;
+    if !status.records.iter().any(is_here) {
+        return None;
+    }
     let root = DomainName::new(&domain.spec.domain);
-    let of_zone = ledger::entries(status, &root).filter(|entry| entry.hosted_zone_id == zone.0);
+    let of_zone = ledger::entries(status, &root).filter(|entry| is_here(entry));
     let names: Vec<DomainName> = of_zone.map(|entry| DomainName::new(&entry.name)).collect();
     (!names.is_empty()).then_some((root, names))
 }

@@ -22,6 +22,8 @@ async fn each_fault_is_of_its_kind_and_tried_once_but_for_throttling() -> Result
     for (fault, expected) in [
         (FaultKind::Throttle, ErrorKind::Throttled),
         (FaultKind::Denied, ErrorKind::Denied),
+        (FaultKind::TokenExpired, ErrorKind::Unauthenticated),
+        (FaultKind::SignatureExpired, ErrorKind::Unauthenticated),
         (FaultKind::ServerError, ErrorKind::Unavailable),
         (FaultKind::Drop, ErrorKind::Unavailable),
         (FaultKind::Hang, ErrorKind::Unavailable),

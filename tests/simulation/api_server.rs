@@ -203,15 +203,9 @@ impl Api {
             })
         };
         let kept = self.kept();
-        let mut older = BTreeSet::new();
-        let mut stood = kept.log.iter().rev().filter(|Written { at, resource, .. }| {
-            let is_older = older.contains(&key_of(resource));
-            if *at <= since {
-                older.insert(key_of(resource));
-            }
-            !is_older
-        });
-        kept.resources.values().any(|resource| claims(resource)) || stood.any(|written| claims(&written.resource))
+        let mut stood = BTreeSet::new();
+        let later = kept.log.iter().rev().filter(|written| written.at > since || stood.insert(key_of(&written.resource)));
+        kept.resources().any(|resource| claims(resource)) || later.into_iter().any(|written| claims(&written.resource))
     }
 
     /// What time it is there.
@@ -263,7 +257,7 @@ impl Api {
         let mut kept = self.kept();
         let mut resource = kept.found("api:PatchStatus", of, version)?.clone();
         let key = key_of(of);
-        truth::must_hold(state, resource.status.as_ref(), status);
+        truth::must_hold(state, &resource, status);
         let now = state.now();
         kept.writes += 1;
         if let Some(history) = &mut kept.history {
@@ -344,6 +338,7 @@ fn refused(error: CloudError) -> SaveError {
         | ErrorKind::Throttled
         | ErrorKind::NotLeading
         | ErrorKind::Denied
+        | ErrorKind::Unauthenticated
         | ErrorKind::Rejected
         | ErrorKind::QuotaExceeded => SaveError::Refused(Box::new(kube::Error::Service(error.into()))),
     }

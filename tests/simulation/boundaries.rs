@@ -149,17 +149,17 @@ fn acts() -> Vec<Act> {
         .merging(),
         Act::repairs("repair MAIL FROM", |simulation| {
             let now = simulation.now();
-            simulation.state().identities.held("example.com").put_mail_from(None, now, true);
+            simulation.state().by_hand("example.com").put_mail_from(None, now, true);
         }),
         Act::repairs("repair tags", |simulation| {
-            simulation.state().identities.held("example.com").identity.tags.remove("team");
+            simulation.state().by_hand("example.com").identity.tags.remove("team");
         }),
         Act::repairs("repair DKIM signing", |simulation| {
-            simulation.state().identities.held("example.com").identity.dkim.signing_enabled = false;
+            simulation.state().by_hand("example.com").identity.dkim.signing_enabled = false;
         }),
         Act::repairs("repair a deleted identity", |simulation| {
             let key = simulation.key();
-            simulation.state().identities.held.remove(&key);
+            simulation.state().remove_identity(&key);
         }),
         Act::deletes("delete", json!({})),
         Act::deletes("delete, Retain", json!({"deletionPolicy": "Retain"})),

@@ -15,6 +15,7 @@ use crate::cloud::faults::Strike;
 use crate::cloud::{Cloud, State};
 use crate::end::End;
 use crate::operator::Operator;
+use crate::orphans;
 
 /// The name of the one resource that most stories have.
 pub const NAME: &str = "example-com";
@@ -167,8 +168,13 @@ impl Simulation {
 
     /// `kubectl apply`.
     pub fn apply(&mut self, name: &str, spec: SesDomainSpec) {
-        if let Some(policy) = &spec.dmarc_policy {
-            self.state().guard.policies.ask(&DomainName::new(&spec.domain).child("_dmarc"), policy);
+        let policy = DomainName::new(&spec.domain).child("_dmarc");
+        match &spec.dmarc_policy {
+            Some(asked) => self.state().guard.policies.ask(&policy, asked),
+            None if self.api.resource(name).is_some_and(|resource| resource.spec.dmarc_policy.is_some()) => {
+                self.state().guard.left.insert(policy);
+            }
+            None => {}
         }
         self.api.apply(name, spec);
     }
@@ -386,6 +392,12 @@ impl Simulation {
     /// What was asked for so far that writes something, whatever came of it, events too.
     pub fn sent(&self) -> usize {
         self.state().sent
+    }
+
+    /// Nothing of ours is left that no SesDomain knows to be its own.
+    pub fn no_orphans(&self) {
+        let orphans = orphans::of(self);
+        assert!(orphans.is_empty(), "nobody looks after: {orphans:#?}\n{}", self.describe());
     }
 
     /// Nothing was done that must not be.

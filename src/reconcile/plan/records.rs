@@ -9,7 +9,7 @@ use super::merge::{self, Merging};
 use super::{Change, Finding, Plan, Problem, dmarc, mail_from};
 use crate::api::Reason;
 use crate::api::spec::{AdoptionPolicy, OnConflict};
-use crate::api::status::{RecordOrigin, RecordPurpose, RecordStatus};
+use crate::api::status::{PendingChange, RecordOrigin, RecordPurpose, RecordStatus};
 use crate::dmarc::record::Record;
 use crate::dns::zones::{self, ZoneError};
 use crate::dns::{HostedZone, RecordChange, RecordSet, RecordType, ZoneId};
@@ -118,7 +118,10 @@ fn keep_one(ground: Ground<'_>, wanted: &WantedRecord, plan: &mut Plan, batches:
     let lost = known.is_none().then(|| claims::origin(&identity.tags, wanted.purpose, subject)).flatten();
     let recovered = lost
         .filter(|_| is_recovered(subject, wanted, &verdict::judge(wanted, around, &zone.name, None)))
-        .map(|origin| ledger::claim(wanted, &zone.id, Some(origin), &time));
+        .map(|origin| RecordStatus {
+            ttl: found_ttl(wanted, around).filter(|_| origin != RecordOrigin::Created).unwrap_or(wanted.ttl),
+            ..ledger::claim(wanted, &zone.id, Some(origin), &time)
+        });
     let merging = merge::judge(subject, observed, wanted, around, known.or(recovered.as_ref()));
     if matches!(merging, Merging::Unknown) {
         // It is missing, and the failure of the look-up says why nothing is done about it.
@@ -158,10 +161,9 @@ fn keep_one(ground: Ground<'_>, wanted: &WantedRecord, plan: &mut Plan, batches:
     let adoptable = verdict == Verdict::Right || used || lacks_only_reports(wanted, &verdict);
     let mut claimed = known.cloned().or(recovered).unwrap_or_else(|| ledger::claim(wanted, &zone.id, None, &time));
     if adopts && !claimed.ours && adoptable {
-        let ttl = around.iter().find(|set| set.is_at(&wanted.name, &wanted.record_type)).and_then(|set| set.ttl);
         claimed.ours = true;
         claimed.origin = RecordOrigin::Adopted;
-        claimed.ttl = ttl.unwrap_or(claimed.ttl);
+        claimed.ttl = found_ttl(wanted, around).unwrap_or(claimed.ttl);
         claimed.published = true;
         if verdict != Verdict::Right {
             verdict = Verdict::Outdated;
@@ -221,17 +223,23 @@ fn keep_one(ground: Ground<'_>, wanted: &WantedRecord, plan: &mut Plan, batches:
             plan.problems.push(conflict(wanted, &format!("can't be written: {what}"), Remedy::ByHand))
         }
     }
+    if verdict == Verdict::Right && claimed.ours && claimed.published && !is_as_it_was_seen(wanted, &claimed, around) {
+        // The answer to the write was lost.
+        claimed.published = false;
+        claimed.since = Time(now);
+    }
     let on_its_way = observed.pending.iter().any(|change| change.hosted_zone_id == zone.id.0);
-    let served = claimed.published
-        || !claimed.ours
-        || schedule::after(claimed.since.0, schedule::GUESSED) <= now
-        || was_pending(subject, &zone.id);
+    let served = claimed.published || !claimed.ours || has_arrived(subject, &claimed);
     let in_sync = verdict == Verdict::Right && !on_its_way && served;
     let is_known = claimed.ours || used;
     if is_known || !matches!(verdict, Verdict::Foreign(_) | Verdict::Obstructed(_)) {
         plan.ledger.push(claimed);
     }
     plan.findings.push(Finding { wanted: wanted.clone(), zone: zone.id.clone(), verdict, in_sync });
+}
+
+fn found_ttl(wanted: &WantedRecord, around: &[RecordSet]) -> Option<u32> {
+    around.iter().find(|set| set.is_at(&wanted.name, &wanted.record_type)).and_then(|set| set.ttl)
 }
 
 /// The repairs that still count: those within an hour of the last one, until that is an hour ago.
@@ -272,9 +280,17 @@ fn lacks_only_reports(wanted: &WantedRecord, verdict: &Verdict) -> bool {
             .is_some_and(|(found, wanted)| found.lacks_only_reports_of(&wanted))
 }
 
-/// Whether a change of the zone was on its way by the status: then its arrival is known, not guessed.
-fn was_pending(subject: &Subject<'_>, zone: &ZoneId) -> bool {
-    subject.status.pending_changes.iter().any(|change| change.hosted_zone_id == zone.0)
+/// Whether the value that stands is the one that the entry speaks of.
+fn is_as_it_was_seen(wanted: &WantedRecord, entry: &RecordStatus, around: &[RecordSet]) -> bool {
+    let seen = WantedRecord { value: entry.value.clone(), ..wanted.clone() };
+    verdict::only_rival(wanted, around).is_some_and(|(_, found)| verdict::means(&seen, &found))
+}
+
+/// Whether the change that an entry's record came with was on its way by the status, where none of the zone is any more.
+fn has_arrived(subject: &Subject<'_>, entry: &RecordStatus) -> bool {
+    let may_hold =
+        |change: &PendingChange| change.hosted_zone_id == entry.hosted_zone_id && change.since.0 >= entry.since.0;
+    subject.status.pending_changes.iter().any(may_hold)
 }
 
 /// What a person can do about a conflict.

@@ -12,7 +12,7 @@ use crate::dns::spf::look_ups::PermError;
 use crate::dns::{HostedZone, RecordSet, RecordType, ZoneId};
 use crate::reconcile::observe::Merge;
 use crate::reconcile::plan::{merge, plan, refusal};
-use crate::reconcile::subject::{Filters, Settings};
+use crate::reconcile::subject::{Filters, Names, Neighbors, Settings};
 use crate::ses::ownership::Owner;
 use crate::ses::{Dkim, Identity, MailFrom, SigningOrigin, VerificationStatus};
 
@@ -101,7 +101,8 @@ fn preview_of(spec: Value, status: Value, found: Found) -> Preview {
         reconcile_requested: None,
         owner: owner(),
         uid: "1",
-        neighbors: Default::default(),
+        names: Names::of(&spec),
+        neighbors: &Neighbors::default(),
         settings: &settings,
     };
     let considered = merge::considered(&subject, &observed);

@@ -268,7 +268,10 @@ impl View<'_> {
     fn progress(&self, ready: &Said) -> Option<Said> {
         let needs_a_person = !self.plan.problems.is_empty()
             || self.failure().is_some_and(|error| {
-                matches!(error.kind, ErrorKind::Denied | ErrorKind::Rejected | ErrorKind::QuotaExceeded)
+                matches!(
+                    error.kind,
+                    ErrorKind::Denied | ErrorKind::Unauthenticated | ErrorKind::Rejected | ErrorKind::QuotaExceeded
+                )
             });
         if needs_a_person {
             Some(Said {
@@ -307,11 +310,13 @@ impl View<'_> {
         }
     }
 
-    /// What could not be read stays as it was last known, unless AWS denies it.
+    /// What could not be read stays as it was last known, unless AWS denies it, or it was said of another spec.
     fn unreadable(&self, about: ConditionType, error: &CloudError) -> Said {
         let name = about.to_string();
         let before = self.subject.status.conditions.iter().find(|condition| condition.type_ == name);
-        match before {
+        let holds_of_any_spec = about == ConditionType::DkimVerified;
+        let is_of_this_spec = |before: &&Condition| before.observed_generation == Some(self.subject.generation);
+        match before.filter(|before| holds_of_any_spec || is_of_this_spec(before)) {
             Some(before) if is_transient(error.kind) && before.status == "True" => Said::yes(
                 about,
                 if about == ConditionType::DkimVerified { Reason::Verified } else { Reason::Published },
@@ -352,7 +357,7 @@ fn is_transient(kind: ErrorKind) -> bool {
 
 fn reason_of(error: &CloudError) -> Reason {
     match error.kind {
-        ErrorKind::Denied => Reason::AccessDenied,
+        ErrorKind::Denied | ErrorKind::Unauthenticated => Reason::AccessDenied,
         ErrorKind::Rejected => Reason::Rejected,
         ErrorKind::QuotaExceeded => Reason::QuotaExceeded,
         ErrorKind::Throttled => Reason::Throttled,

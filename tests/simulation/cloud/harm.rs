@@ -21,6 +21,8 @@ pub struct Guard {
     pub harm: Vec<String>,
     /// Values that must survive everything.
     pub protected: BTreeSet<Foreign>,
+    /// The `_dmarc` names whose record a person took out of the spec: it stays, and is nobody's.
+    pub left: BTreeSet<DomainName>,
     /// How strict the DMARC policies must be at least.
     pub policies: Floors,
     /// Whether an identity of others must be left as it is.

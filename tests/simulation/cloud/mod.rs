@@ -103,6 +103,8 @@ pub struct State {
     pub statuses: usize,
     /// Whether what a status says is compared with what is so: not where a story changes things behind the operator's back.
     pub watches_words: bool,
+    /// Until when AWS or the API server may not answer as they should.
+    pub trouble_until: Timestamp,
 }
 
 /// One error of this kind.
@@ -136,6 +138,7 @@ impl Cloud {
             told: std::env::var_os("TRACE").is_some(),
             statuses: 0,
             watches_words: false,
+            trouble_until: Timestamp::MIN,
         };
         Self { process: Arc::new(Process::by(state.hand.clone())), shared: Arc::new(Mutex::new(state)) }
     }
@@ -296,7 +299,7 @@ impl State {
     fn pass_until(&mut self, time: Timestamp) {
         loop {
             self.look();
-            let next = self.zones.next_arrival().into_iter().chain(self.identities.next_turn()).min();
+            let next = self.zones.next_arrival().into_iter().chain(self.identities.next_turn).min();
             match next {
                 Some(next) if next <= time => self.hand.move_to(next.max(self.hand.now())),
                 Some(_) | None => break,
@@ -309,7 +312,7 @@ impl State {
     fn look(&mut self) {
         let now = self.now();
         let changed = self.zones.arrive(now) | std::mem::take(&mut self.identities.touched);
-        if !changed && self.identities.next_turn().is_none_or(|turn| turn > now) {
+        if !changed && self.identities.next_turn.is_none_or(|turn| turn > now) {
             return;
         }
         self.identities.look(&self.zones, now, &self.delays, &mut self.random);

@@ -42,12 +42,12 @@ impl State {
             return answer.clone();
         }
         let record_type = RecordType::parse(question.asked.as_str());
-        let values = self.zones.resolve(&question.name, &record_type).into_iter();
+        let values = self.zones.resolve(&question.name, &record_type).iter();
         values
             .map(|value| match question.asked {
-                Asked::Txt => text::unquote(&value),
+                Asked::Txt => text::unquote(value),
                 Asked::Mx => value.split_once(' ').map_or(value.clone(), |(_, host)| host.to_owned()),
-                Asked::A => value,
+                Asked::A => value.clone(),
             })
             .collect()
     }

@@ -11,6 +11,9 @@ use ses_operator::domain_name::DomainName;
 use super::{Cloud, State, error};
 use crate::random::Random;
 
+/// So many of the sets that resolvers saw are remembered.
+const REMEMBERED: usize = 256;
+
 type Place = (DomainName, RecordType);
 type Sets = BTreeMap<Place, RecordSet>;
 /// What stands at each place that was changed.
@@ -32,10 +35,14 @@ pub struct Zone {
     pub sets: Sets,
     /// What resolvers see.
     pub served: Sets,
+    /// What others than the operator left at each place where they wrote last.
+    pub others: Sets,
     /// What changes for them, and when.
     arriving: VecDeque<(Timestamp, Changed)>,
     /// What stood before each change of late.
     before: VecDeque<(Timestamp, Changed)>,
+    /// What resolvers saw at each place until then.
+    saw: VecDeque<(Timestamp, Place, RecordSet)>,
     /// A listing shows so many sets at most.
     pub page: usize,
 }
@@ -47,6 +54,8 @@ pub struct Zones {
     /// Whether resolvers may see something else since they were asked last.
     touched: bool,
     changes: BTreeMap<String, Timestamp>,
+    /// When each zone was removed that is no more.
+    pub removed: BTreeMap<String, Timestamp>,
 }
 
 impl Zones {
@@ -56,7 +65,7 @@ impl Zones {
         let delegated = !self.zones.iter().any(|zone| zone.name == name);
         let ns = RecordSet::new(name.clone(), RecordType::Ns, 172_800, vec!["ns-1.awsdns-01.org.".to_owned()]);
         let sets: Sets = [((name.clone(), RecordType::Ns), ns)].into();
-        let served = sets.clone();
+        let (served, others) = (sets.clone(), sets.clone());
         self.touched = true;
         self.zones.push(Zone {
             id,
@@ -64,16 +73,13 @@ impl Zones {
             delegated,
             sets,
             served,
+            others,
             arriving: VecDeque::new(),
             before: VecDeque::new(),
+            saw: VecDeque::new(),
             page: 300,
         });
         self.zones.last_mut().expect("just added")
-    }
-
-    pub fn remove(&mut self, id: &str) {
-        self.touched = true;
-        self.zones.retain(|zone| zone.id.0 != id);
     }
 
     pub fn zone(&mut self, id: &str) -> &mut Zone {
@@ -97,6 +103,12 @@ impl Zones {
         for zone in &mut self.zones {
             while zone.arriving.front().is_some_and(|(at, _)| *at <= now) {
                 let (_, arrived) = zone.arriving.pop_front().expect("there is a front");
+                let before =
+                    arrived.keys().filter_map(|place| Some((now, place.clone(), zone.served.get(place)?.clone())));
+                zone.saw.extend(before);
+                while zone.saw.len() > REMEMBERED {
+                    zone.saw.pop_front();
+                }
                 put(&mut zone.served, arrived);
                 changed = true;
             }
@@ -105,24 +117,24 @@ impl Zones {
     }
 
     /// What a resolver answers now.
-    pub fn resolve(&self, name: &DomainName, record_type: &RecordType) -> Vec<String> {
+    pub fn resolve(&self, name: &DomainName, record_type: &RecordType) -> &[String] {
         self.values(name, record_type, |zone| &zone.served)
     }
 
     /// What it will answer once all changes have arrived.
-    fn standing(&self, name: &DomainName, record_type: &RecordType) -> Vec<String> {
+    fn standing(&self, name: &DomainName, record_type: &RecordType) -> &[String] {
         self.values(name, record_type, |zone| &zone.sets)
     }
 
     /// The values at a name in the zone that the world asks.
-    fn values(&self, name: &DomainName, record_type: &RecordType, sets: impl Fn(&Zone) -> &Sets) -> Vec<String> {
+    fn values(&self, name: &DomainName, record_type: &RecordType, sets: impl Fn(&Zone) -> &Sets) -> &[String] {
         let zone = self
             .zones
             .iter()
             .filter(|zone| zone.delegated && name.is_within(&zone.name))
             .max_by_key(|zone| zone.name.label_count());
         let set = zone.and_then(|zone| sets(zone).get(&(name.clone(), record_type.clone())));
-        set.map(|set| set.values.clone()).unwrap_or_default()
+        set.map(|set| &set.values[..]).unwrap_or_default()
     }
 }
 
@@ -221,6 +233,12 @@ impl Zone {
         Ok(served_at)
     }
 
+    /// Until when resolvers last saw a set at a place that was as it should be.
+    pub fn served_until(&self, place: &Place, holds: impl Fn(&RecordSet) -> bool) -> Option<Timestamp> {
+        let last = self.saw.iter().rev().find(|(_, of, set)| of == place && holds(set));
+        last.map(|(until, _, _)| *until)
+    }
+
     /// What stands here has stood here for long.
     pub fn age(&mut self) {
         self.before.clear();
@@ -243,10 +261,12 @@ impl Zone {
         let place = (DomainName::new(name), RecordType::parse(record_type));
         let mut changes: Vec<RecordChange> =
             self.sets.get(&place).cloned().map(RecordChange::Delete).into_iter().collect();
+        self.others.remove(&place);
         if !values.is_empty() {
             let values = values.iter().map(|value| (*value).to_owned()).collect();
-            let ttl = 300;
-            changes.push(RecordChange::Create(RecordSet::new(place.0, place.1, ttl, values)));
+            let set = RecordSet::new(place.0.clone(), place.1.clone(), 300, values);
+            self.others.insert(place, set.clone());
+            changes.push(RecordChange::Create(set));
         }
         if !changes.is_empty() {
             self.change(&changes, now, random).expect("a change that Route 53 takes");
@@ -255,6 +275,14 @@ impl Zone {
 }
 
 impl State {
+    /// Somebody deletes a zone.
+    pub fn remove_zone(&mut self, id: &str) {
+        let now = self.now();
+        self.zones.touched = true;
+        self.zones.removed.insert(id.to_owned(), now);
+        self.zones.zones.retain(|zone| zone.id.0 != id);
+    }
+
     fn intrude(&mut self) {
         let Some(intruder) = self.intruder.take() else { return };
         let now = self.now();
@@ -281,7 +309,7 @@ impl State {
         let now = self.now();
         let policies = policies(changes);
         let before: Vec<Vec<String>> =
-            policies.iter().map(|name| self.zones.standing(name, &RecordType::Txt)).collect();
+            policies.iter().map(|name| self.zones.standing(name, &RecordType::Txt).to_vec()).collect();
         let zone = self.zones.zones.iter_mut().find(|zone| &zone.id == id);
         let Some(zone) = zone else {
             return Err(error(ErrorKind::NotFound, OPERATION, id, "no hosted zone of that ID"));
@@ -298,7 +326,7 @@ impl State {
                 .kept()
                 .resources()
                 .any(|resource| resource.spec.domain == domain && resource.metadata.deletion_timestamp.is_some());
-            self.guard.policy(name, &before, &after, goes);
+            self.guard.policy(name, &before, after, goes);
         }
         let broken = self.broken_merges(changes);
         self.guard.harm.extend(broken);

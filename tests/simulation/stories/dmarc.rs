@@ -141,6 +141,38 @@ fn a_policy_taken_out_of_the_spec_leaves_its_record_and_says_so_once() {
 }
 
 #[test]
+fn a_policy_that_is_let_go_while_its_zone_is_in_doubt_stays_and_is_told_of_once() {
+    let mut simulation = Simulation::settled(json!({}));
+    let values = simulation.values(DMARC, "TXT");
+    simulation.protect_values(DMARC, "TXT", &[values[0].as_str()]);
+    simulation.state().zones.add("Z2", "example.com");
+    simulation.change(json!({"dmarcPolicy": null}));
+    simulation.pass(days(1));
+    assert!(simulation.condition("Stalled").contains("HostedZoneAmbiguous"), "{}", simulation.describe());
+    assert_eq!(simulation.events("DmarcReleased").len(), 1);
+    simulation.state().remove_zone("Z2");
+    simulation.until_ready();
+    simulation.delete(NAME);
+    simulation.pass(minutes(5));
+    assert!(simulation.is_gone(NAME));
+    assert_eq!(simulation.values(DMARC, "TXT"), values);
+    simulation.no_harm();
+}
+
+#[test]
+fn a_record_that_meant_the_same_all_along_goes_with_the_resource() {
+    let stages = json!([{"name": "reject", "policy": "Reject"}]);
+    let mut simulation = Simulation::settled(json!({"dmarcPolicy": {"stages": stages, "subdomainPolicy": "Reject"}}));
+    simulation.change(json!({"dmarcPolicy": {"stages": stages}}));
+    simulation.pass(hours(2));
+    assert!(simulation.values(DMARC, "TXT")[0].contains("sp=reject"), "it is not written anew for its text");
+    simulation.delete(NAME);
+    simulation.pass(minutes(5));
+    simulation.no_orphans();
+    assert!(simulation.is_gone(NAME));
+}
+
+#[test]
 fn a_policy_that_was_let_go_and_lost_with_the_status_is_not_claimed_anew() {
     let mut simulation = Simulation::settled(json!({}));
     simulation.change(json!({"dmarcPolicy": null}));

@@ -49,6 +49,20 @@ fn every_error_of_every_operation_is_said_and_overcome() {
 }
 
 #[test]
+fn what_was_true_of_the_last_spec_is_not_said_of_the_next_one_while_aws_can_not_be_asked() {
+    let mut simulation = Simulation::settled(json!({}));
+    simulation.strike("route53:ListHostedZonesByName", 1000, Strike::Refuse(ErrorKind::Unavailable));
+    simulation.change(json!({"mailFromSubdomain": "bounce", "dmarcPolicy": {"activeStage": "reject"}}));
+    simulation.pass(minutes(20));
+    for about in ["RecordsPublished", "DmarcPublished"] {
+        assert!(simulation.condition(about).starts_with("Unknown AwsUnavailable"), "{}", simulation.describe());
+    }
+    assert!(simulation.is("DkimVerified", "True"), "no spec changes that");
+    simulation.state().faults.clear();
+    simulation.until_ready();
+}
+
+#[test]
 fn a_domain_that_works_goes_on_being_ready_while_aws_can_not_be_asked() {
     for kind in [ErrorKind::Throttled, ErrorKind::Unavailable] {
         for operation in ["ses:GetEmailIdentity", "route53:ListHostedZonesByName", "route53:ListResourceRecordSets"] {
