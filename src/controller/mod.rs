@@ -115,6 +115,7 @@ async fn go_rounds<S: IdentityService, D: DnsProvider>(context: Arc<Context<S, D
 }
 
 /// The resources as the rounds see them.
+#[derive(Clone)]
 struct All {
     store: Store,
     queue: Queue,

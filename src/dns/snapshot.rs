@@ -2,6 +2,9 @@
 //!
 //! The reader says how old an answer may be; nothing is decided here but which call costs least. What we write is folded
 //! in; a write whose outcome is unknown makes its zone be read anew.
+//!
+//! Whoever reads has others wait for the same answer, who may be more urgent: so nothing is read in a class of less urgency
+//! than theirs could be.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +17,7 @@ use super::{DnsProvider, HostedZone, RecordChange, RecordSet, ZoneId};
 use crate::clock::Clock;
 use crate::cloud::{AsOf, CloudError};
 use crate::domain_name::DomainName;
+use crate::quota::Caller;
 
 /// All public hosted zones, and when they were read.
 type ZoneList = (Timestamp, Arc<Vec<HostedZone>>);
@@ -53,7 +57,7 @@ impl<P: DnsProvider> Dns<P> {
         if let Some((read_at, zones)) = known.as_ref().filter(|(read_at, _)| *read_at >= not_before) {
             return Ok((Arc::clone(zones), *read_at));
         }
-        let AsOf { time, answer } = self.provider.hosted_zones().await?;
+        let AsOf { time, answer } = Caller::for_all().scope(self.provider.hosted_zones()).await?;
         let zones = Arc::new(answer);
         *known = Some((time, Arc::clone(&zones)));
         Ok((zones, time))
@@ -78,9 +82,11 @@ impl<P: DnsProvider> Dns<P> {
             return Ok(answer);
         }
         if view.prefers_whole(size) {
-            self.read_whole(zone, &mut view).await?;
+            // A zone of many pages is that of many domains.
+            let caller = if size > PAGE { Caller::for_all() } else { Caller::in_front() };
+            caller.scope(self.read_whole(zone, &mut view)).await?;
         } else {
-            self.read_part(zone, root, names, not_before, &mut view).await?;
+            Caller::in_front().scope(self.read_part(zone, root, names, not_before, &mut view)).await?;
         }
         Ok(view.answer(root, names, Timestamp::MIN).unwrap_or_default())
     }
@@ -137,7 +143,7 @@ impl<P: DnsProvider> Dns<P> {
         if let Some((_, arrived)) = known.filter(|(asked_at, arrived)| *arrived || *asked_at >= not_before) {
             return Ok(arrived);
         }
-        let AsOf { time, answer: arrived } = self.provider.is_in_sync(id).await?;
+        let AsOf { time, answer: arrived } = Caller::in_front().scope(self.provider.is_in_sync(id)).await?;
         *known = Some((time, arrived));
         if arrived {
             self.zone(zone).writer.has_arrived(id);

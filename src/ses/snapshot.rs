@@ -13,6 +13,7 @@ use super::ownership;
 use super::{Identity, IdentityChange, IdentityKey, IdentityService, MailFrom, NewIdentity, VerificationStatus};
 use crate::clock::Clock;
 use crate::cloud::{AsOf, CloudError, Region};
+use crate::quota::Caller;
 
 /// An identity service and what was read from it lately.
 #[derive(Debug)]
@@ -175,7 +176,8 @@ impl<S: IdentityService> Identities<S> {
     }
 
     async fn refresh(&self, region: &Region, listing: &mut Listing) -> Result<(), CloudError> {
-        let AsOf { time, answer } = self.service.list(region).await?;
+        // All domains of the Region wait for it, whoever asked first.
+        let AsOf { time, answer } = Caller::for_all().scope(self.service.list(region)).await?;
         listing.take(answer, time);
         Ok(())
     }

@@ -69,6 +69,7 @@ struct Run {
 type Woken = Arc<Mutex<Vec<String>>>;
 
 /// The resources as the rounds see them.
+#[derive(Clone)]
 struct Seen {
     store: Store<Plain>,
     woken: Woken,

@@ -19,6 +19,7 @@
 //! | [`mid_write`] | the operator ends in the middle of a call: killed, or told to end |
 //! | [`bad_input`] | what users may ask for, to the edges of it |
 //! | [`leaders`] | two replicas and one Lease: who writes, and until when |
+//! | [`crowd`] | fifty domains at once, and one of them in trouble |
 //! | [`credentials`] | AWS does not accept who asks |
 //! | [`faults`] | AWS denies, throttles, breaks and hangs |
 //! | [`process`] | how the operator starts, ends, and what it says of itself |
@@ -32,6 +33,7 @@ mod api_server;
 mod bad_input;
 mod cluster;
 mod credentials;
+mod crowd;
 mod deletion;
 mod dmarc_walk;
 mod drift;
