@@ -57,7 +57,7 @@ pub fn write_ahead(subject: &Subject<'_>, observed: &Observed, plan: &Plan, now:
     report(subject, observed, plan, &Applied::default(), now).status
 }
 
-/// What the reconcile came to.
+/// What the reconcile came to. `now` is after the changes, which may have waited for their turns.
 pub fn report(subject: &Subject<'_>, observed: &Observed, plan: &Plan, applied: &Applied, now: Timestamp) -> Report {
     let failure = failure(observed, plan, applied).cloned();
     let mut status = facts::facts(subject, observed, plan, applied, now);
@@ -129,7 +129,7 @@ fn next(
     let earliest = changes
         .chain(poll)
         .chain(schedule::next_after_repair(status, now))
-        .chain(stage.filter(|end| *end > now))
+        .chain(stage.filter(|end| *end > plan.at))
         .chain(stalled)
         .chain(hand_over)
         .chain([settled])

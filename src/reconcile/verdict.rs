@@ -4,7 +4,7 @@
 
 use super::desired::WantedRecord;
 use crate::api::status::{RecordOrigin, RecordPurpose, RecordStatus};
-use crate::dmarc::record::Record;
+use crate::dmarc::record::{Record, is_dmarc};
 use crate::dns::{RecordChange, RecordSet, RecordType, spf, text};
 use crate::domain_name::DomainName;
 use crate::ses::regions::SPF_INCLUDE;
@@ -138,7 +138,7 @@ fn is_of_kind(purpose: RecordPurpose, value: &str) -> bool {
     match purpose {
         RecordPurpose::Dkim | RecordPurpose::MailFromMx => true,
         RecordPurpose::MailFromSpf => spf::is_spf(&text::unquote(value)),
-        RecordPurpose::Dmarc => text::unquote(value).trim_start().to_ascii_lowercase().starts_with("v=dmarc1"),
+        RecordPurpose::Dmarc => is_dmarc(&text::unquote(value)),
     }
 }
 
@@ -172,7 +172,7 @@ pub fn same_value(record_type: &RecordType, one: &str, other: &str) -> bool {
         RecordType::Cname | RecordType::Ns => DomainName::new(value.trim()).to_string(),
         RecordType::Txt | RecordType::Other(_) => value.to_owned(),
     };
-    normal(one) == normal(other)
+    one == other || normal(one) == normal(other)
 }
 
 /// The changes that make a wanted record stand, given what was found: a compare-and-swap that keeps every foreign value

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use ses_operator::cloud::ErrorKind;
+use ses_operator::dns::public::Asked;
 
 use crate::cloud::faults::Strike;
 use crate::end::End;
@@ -21,6 +22,8 @@ const STRIKES: [Strike; 5] = [
     Strike::Refuse(ErrorKind::Throttled),
     Strike::Refuse(ErrorKind::Unavailable),
 ];
+/// Somebody else's SPF policy.
+const THEIRS: &str = "\"v=spf1 include:_spf.example.net ~all\"";
 /// How long an act lasts, with what befell it.
 const AN_ACT: SignedDuration = SignedDuration::from_mins(130);
 
@@ -31,6 +34,8 @@ struct Act {
     before: Option<Value>,
     /// Whether somebody else's identity stands there first.
     adopted: bool,
+    /// Whether somebody else's SPF policy stands at the MAIL FROM name first.
+    merged: bool,
     happens: Box<dyn Fn(&mut Simulation) + Send + Sync>,
 }
 
@@ -40,7 +45,7 @@ impl Act {
         before: Option<Value>,
         happens: impl Fn(&mut Simulation) + Send + Sync + 'static,
     ) -> Self {
-        Self { name, before, adopted: false, happens: Box::new(happens) }
+        Self { name, before, adopted: false, merged: false, happens: Box::new(happens) }
     }
 
     fn creates(name: &'static str, fields: Value) -> Self {
@@ -51,8 +56,12 @@ impl Act {
         Self::new(name, Some(json!({})), move |simulation| simulation.change(with(&fields)))
     }
 
+    /// Somebody does harm, and asks for a look: what no list shows would be found within the day else.
     fn repairs(name: &'static str, harm: impl Fn(&mut Simulation) + Send + Sync + 'static) -> Self {
-        Self::new(name, Some(json!({})), harm)
+        Self::new(name, Some(json!({})), move |simulation| {
+            harm(simulation);
+            simulation.request("now");
+        })
     }
 
     fn deletes(name: &'static str, fields: Value) -> Self {
@@ -63,12 +72,20 @@ impl Act {
         Self { adopted: true, ..self }
     }
 
+    fn merging(self) -> Self {
+        Self { merged: true, ..self }
+    }
+
     /// The stage on which it is played.
     fn prepare(&self) -> Picture {
         let mut simulation = Simulation::new();
         simulation.state().watches_words = true;
         simulation.protect("www.example.com", "CNAME", &["elsewhere.example"]);
         simulation.protect("mail.example.com", "TXT", &["\"site=1\""]);
+        simulation.state().others.publish("_spf.example.net", Asked::Txt, &["v=spf1 a:x.example.net -all"]);
+        if self.merged {
+            simulation.tamper("mail.example.com", "TXT", &["\"site=1\"", THEIRS]);
+        }
         if self.adopted {
             simulation.foreign_identity(&[("theirs", "1")]);
         }
@@ -107,10 +124,12 @@ fn acts() -> Vec<Act> {
     let stage = |name: &str, policy: &str| json!({"name": name, "policy": policy, "minDuration": "10m"});
     let walk = json!([stage("monitor", "None"), stage("quarantine", "Quarantine"), stage("reject", "Reject")]);
     let adopts = json!({"adoptionPolicy": "Adopt"});
+    let merges = json!({"dns": {"onConflict": "Merge"}});
     vec![
         Act::creates("create", json!({})),
         Act::creates("create, and walk to reject", json!({"dmarcPolicy": {"stages": walk}})),
         Act::creates("adopt", adopts.clone()).adopting(),
+        Act::creates("merge", merges.clone()).merging(),
         Act::changes("update mailFromSubdomain", json!({"mailFromSubdomain": "bounce"})),
         Act::changes("remove mailFromSubdomain", json!({"mailFromSubdomain": null, "mxFailureBehavior": null})),
         Act::changes("update stages", json!({"dmarcPolicy": {"stages": [{"name": "reject", "policy": "Reject"}]}})),
@@ -124,6 +143,10 @@ fn acts() -> Vec<Act> {
             simulation.tamper("_dmarc.example.com", "TXT", &[]);
             simulation.tamper(&dkim[0], "CNAME", &[]);
         }),
+        Act::new("repair a merged policy", Some(merges.clone()), |simulation| {
+            simulation.tamper("mail.example.com", "TXT", &["\"site=1\"", THEIRS]);
+        })
+        .merging(),
         Act::repairs("repair MAIL FROM", |simulation| {
             let now = simulation.now();
             simulation.state().by_hand("example.com").put_mail_from(None, now, true);
@@ -141,6 +164,7 @@ fn acts() -> Vec<Act> {
         Act::deletes("delete", json!({})),
         Act::deletes("delete, Retain", json!({"deletionPolicy": "Retain"})),
         Act::deletes("delete, adopted", adopts).adopting(),
+        Act::deletes("delete, merged", merges).merging(),
     ]
 }
 

@@ -83,7 +83,6 @@ fn wage(simulation: &mut Simulation, seed: u64, loses_status: bool) {
     }
     if draw.once_in(4) {
         simulation.api.kept().watch_lag = SignedDuration::from_secs(draw.between(1, 90));
-        simulation.operator.watch(NAME);
     }
     if draw.once_in(8) {
         let half = began + minutes(20);

@@ -15,9 +15,14 @@
 //! | [`mutants`] | operators broken on purpose, each of which must be caught |
 //! | [`convergence`], [`story`] | seeded: one domain's whole life; whatever goes wrong on the way, the same end |
 //! | [`fifty`] | seeded: the same of fifty domains at once |
+//! | [`pace`] | the limiter, the queue and the writers of zones by themselves |
 //!
 //! `make simulate SEEDS=n` plays n seeds of one domain and a hundredth of it of fifty; a seed that fails is printed with the
 //! command that plays it again.
+
+/// Seeds are played a quarter faster with it than with the system's: what is played is made of short strings.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 mod api_server;
 mod boundaries;
@@ -29,6 +34,7 @@ mod fifty;
 mod mutants;
 mod operator;
 mod orphans;
+mod pace;
 mod random;
 mod seeds;
 mod simulation;

@@ -160,7 +160,6 @@ impl Simulation {
             Operator::new(self.cloud.clone(), self.api.clone(), self.hand.clone(), self.operator.settings.clone());
         next.mutant = self.operator.mutant;
         next.restart();
-        self.api.kept().resources().for_each(|resource| next.wake(&key_of(resource)));
         (next.deaths, next.reconciles) = (self.operator.deaths, self.operator.reconciles);
         let deposed = std::mem::replace(&mut self.operator, next);
         deposed.depose();
@@ -178,7 +177,6 @@ impl Simulation {
             None => {}
         }
         self.api.apply(name, spec);
-        self.operator.watch(name);
     }
 
     /// `kubectl apply` of the manifest with these fields laid over it.
@@ -189,7 +187,6 @@ impl Simulation {
     /// `kubectl delete`.
     pub fn delete(&mut self, name: &str) {
         self.api.delete(name);
-        self.operator.watch(name);
     }
 
     /// `kubectl annotate`: look now.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 use ses_operator::api::spec::{AdoptionPolicy, OnConflict, SesDomainSpec};
+use ses_operator::dns::public::Asked;
 
 use crate::cloud::Intruder;
 use crate::cloud::route53::Zone;
@@ -120,6 +121,7 @@ impl Story {
         if self.seed.is_multiple_of(7) {
             simulation.state().zones.zone(ZONE).page = 4;
         }
+        simulation.state().others.publish("elsewhere.example", Asked::Txt, &[elsewhere(self.seed)]);
         simulation.state().delays.put_restarts = self.put_restarts;
         simulation.state().watches_words = true;
         for (zone, name, record_type, values) in &self.records {
@@ -129,7 +131,9 @@ impl Story {
             for value in values {
                 let is_policy = value.contains("v=") || *record_type == "MX";
                 let is_merged = merged && value.contains("v=spf1");
-                if !(overwritten && is_policy || is_merged) {
+                // It is adopted where no more than reports are wanted besides.
+                let is_adopted = self.adopts() && value.contains("v=DMARC1") && !value.contains("sp=");
+                if !(overwritten && is_policy || is_merged || is_adopted) {
                     simulation.protect_values_in(zone, name, record_type, &[value]);
                 }
             }
@@ -170,6 +174,15 @@ impl Story {
     fn zone_of(&self, name: &str) -> &'static str {
         let own = self.zones.iter().find(|(_, zone)| *zone == "mail.example.com" && name.ends_with(zone));
         own.map_or(ZONE, |(id, _)| id)
+    }
+}
+
+/// The SPF policy of elsewhere.example: in some seeds our term can't stand beside what includes it.
+fn elsewhere(seed: u64) -> &'static str {
+    if seed.is_multiple_of(3) {
+        "v=spf1 ptr ptr ptr ptr ptr exists:%{i} exists:%{l} exists:%{s} exists:%{h} -all"
+    } else {
+        "v=spf1 a:x.elsewhere.example ip4:192.0.2.0/24 -all"
     }
 }
 

@@ -130,7 +130,14 @@ fn keep_one(ground: Ground<'_>, wanted: &WantedRecord, plan: &mut Plan, batches:
             ttl: found_ttl(wanted, around).filter(|_| origin != RecordOrigin::Created).unwrap_or(wanted.ttl),
             ..ledger::claim(wanted, &zone.id, Some(origin), &time)
         });
-    let merging = merge::judge(subject, wanted, around, known.or(recovered.as_ref()));
+    let merging = merge::judge(subject, observed, wanted, around, known.or(recovered.as_ref()));
+    if matches!(merging, Merging::Unknown) {
+        // It is missing, and the failure of the look-up says why nothing is done about it.
+        let verdict = verdict::judge(wanted, around, &zone.name, known);
+        plan.ledger.extend(known.cloned());
+        plan.findings.push(Finding { wanted: wanted.clone(), zone: zone.id.clone(), verdict, in_sync: false });
+        return;
+    }
     if matches!(merging, Merging::Ends) {
         let taken_out = verdict::removal(wanted, RecordOrigin::Merged, around);
         batches.add(&zone.id, taken_out);
@@ -161,13 +168,15 @@ fn keep_one(ground: Ground<'_>, wanted: &WantedRecord, plan: &mut Plan, batches:
         verdict = Verdict::Foreign(found.clone());
     }
     let used = known.is_some_and(|entry| is_as_it_was_used(wanted, entry, &verdict));
+    let adopts = subject.spec.adoption_policy == AdoptionPolicy::Adopt;
+    let adoptable = verdict == Verdict::Right || used || lacks_only_reports(wanted, &verdict);
     let mut claimed = known.cloned().or(recovered).unwrap_or_else(|| ledger::claim(wanted, &zone.id, None, &time));
-    if subject.spec.adoption_policy == AdoptionPolicy::Adopt && !claimed.ours && (verdict == Verdict::Right || used) {
+    if adopts && !claimed.ours && adoptable {
         claimed.ours = true;
         claimed.origin = RecordOrigin::Adopted;
         claimed.ttl = found_ttl(wanted, around).unwrap_or(claimed.ttl);
         claimed.published = true;
-        if used {
+        if verdict != Verdict::Right {
             verdict = Verdict::Outdated;
         }
     }
@@ -211,11 +220,15 @@ fn keep_one(ground: Ground<'_>, wanted: &WantedRecord, plan: &mut Plan, batches:
         }
         Verdict::Foreign(found) => {
             claimed.ours = false;
-            let mut what = format!("holds \"{found}\", which is not this resource's");
-            if let Merging::Refused(error) = &merging {
-                what = format!("{what} and can't be merged with: {error}");
-            }
-            plan.problems.push(conflict(wanted, &what, remedy(wanted, used)));
+            let what = format!("holds \"{found}\", which is not this resource's");
+            plan.problems.push(match &merging {
+                Merging::Refused(error) => {
+                    conflict(wanted, &format!("{what} and can't be merged with: {error}"), Remedy::Mend)
+                }
+                Merging::Nothing | Merging::Into(_) | Merging::Ends | Merging::Unknown => {
+                    conflict(wanted, &what, remedy(wanted, used))
+                }
+            });
         }
         Verdict::Obstructed(what) => {
             plan.problems.push(conflict(wanted, &format!("can't be written: {what}"), Remedy::ByHand))
@@ -271,6 +284,16 @@ fn is_as_it_was_used(wanted: &WantedRecord, entry: &RecordStatus, verdict: &Verd
     matches!(verdict, Verdict::Foreign(found) if !entry.ours && verdict::means(&before, found))
 }
 
+/// Whether somebody else's DMARC record is the wanted one but for reports, which it does not ask for: consoles and most
+/// people's code publish it so.
+fn lacks_only_reports(wanted: &WantedRecord, verdict: &Verdict) -> bool {
+    let Verdict::Foreign(found) = verdict else { return false };
+    wanted.purpose == RecordPurpose::Dmarc
+        && Record::parse(found)
+            .zip(Record::parse(&wanted.value))
+            .is_some_and(|(found, wanted)| found.lacks_only_reports_of(&wanted))
+}
+
 /// Whether the value that stands is the one that the entry speaks of.
 fn is_as_it_was_seen(wanted: &WantedRecord, entry: &RecordStatus, around: &[RecordSet]) -> bool {
     let seen = WantedRecord { value: entry.value.clone(), ..wanted.clone() };
@@ -302,6 +325,8 @@ enum Remedy {
     Replace,
     /// To have our term put into it, or to have it replaced.
     Spf,
+    /// To make room in it for our term, or to give way to it.
+    Mend,
     /// To adopt it, or to have it replaced.
     Adopt,
 }
@@ -321,6 +346,9 @@ fn conflict(wanted: &WantedRecord, what: &str, remedy: Remedy) -> Problem {
         Remedy::Spf => format!(
             "remove that record, or set spec.dns.onConflict to Merge, which puts include:{SPF_INCLUDE} into it, or to Overwrite"
         ),
+        Remedy::Mend => {
+            "take out of that policy what it can do without, name another spec.mailFromSubdomain, or set spec.dns.onConflict to Overwrite".to_owned()
+        }
         Remedy::Adopt => {
             "set spec.adoptionPolicy to Adopt to have it changed, remove that record, or set spec.dns.onConflict to Overwrite".to_owned()
         }

@@ -143,7 +143,8 @@ impl Faults {
         if let Some(outage) = self.outages.iter().find(in_outage) {
             return Some(Strike::Refuse(outage.kind));
         }
-        if let Some(throttling) = self.throttling.as_mut().filter(|_| !operation.starts_with("api:")) {
+        let is_aws = operation.starts_with("ses:") || operation.starts_with("route53:");
+        if let Some(throttling) = self.throttling.as_mut().filter(|_| is_aws) {
             let half = now < throttling.half_until && throttling.random.once_in(2);
             if now < throttling.all_until || half {
                 return Some(Strike::Refuse(ErrorKind::Throttled));

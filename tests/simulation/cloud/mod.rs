@@ -3,6 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`route53`] | zones, record sets, changes on their way, and what resolvers see |
+//! | [`public`] | what public DNS answers to anybody |
 //! | [`ses`] | identities and their verifications, true to what resolvers see |
 //! | [`faults`] | calls that fail, lose their answer, or at which the operator dies |
 //! | [`harm`] | what must never happen |
@@ -15,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use jiff::{SignedDuration, Timestamp};
 use ses_operator::clock::Clock;
 use ses_operator::clock::simulated::Hand;
-use ses_operator::cloud::{CloudError, ErrorKind};
+use ses_operator::cloud::{AsOf, CloudError, ErrorKind};
 
 use crate::api_server::Api;
 use crate::random::Random;
@@ -23,11 +24,13 @@ use crate::random::Random;
 pub mod faults;
 pub mod harm;
 pub mod policy;
+pub mod public;
 pub mod route53;
 pub mod ses;
 
 use faults::{Faults, Strike};
 use harm::Guard;
+use public::OtherNames;
 use route53::Zones;
 use ses::{Delays, Identities};
 
@@ -52,6 +55,8 @@ pub struct Intruder {
 /// A run of the operator, from its start to its death.
 #[derive(Debug, Default)]
 struct Process {
+    /// Its clock, which may be wrong.
+    clock: Clock,
     /// It was killed: nothing that it holds goes on, but for a request that is under way already.
     dead: AtomicBool,
     /// One of its requests is under way still, and lands though nobody waits for it.
@@ -60,6 +65,12 @@ struct Process {
     deposed: AtomicBool,
     /// When it was started, in seconds.
     began: i64,
+}
+
+impl Process {
+    fn by(hand: Hand) -> Self {
+        Self { clock: Clock::moved_by(hand), ..Self::default() }
+    }
 }
 
 /// Everything that the services hold.
@@ -71,6 +82,8 @@ pub struct State {
     pub random: Random,
     pub delays: Delays,
     pub zones: Zones,
+    /// What others publish in zones of their own.
+    pub others: OtherNames,
     pub identities: Identities,
     pub faults: Faults,
     pub guard: Guard,
@@ -101,8 +114,8 @@ pub fn error(kind: ErrorKind, operation: &'static str, object: impl ToString, me
 
 /// Whether an operation only reads.
 fn reads(operation: &str) -> bool {
-    let (_, name) = operation.split_once(':').expect("a service and its operation");
-    name.starts_with("Get") || name.starts_with("List")
+    let (service, name) = operation.split_once(':').expect("a service and its operation");
+    service == "dns" || name.starts_with("Get") || name.starts_with("List")
 }
 
 impl Cloud {
@@ -113,6 +126,7 @@ impl Cloud {
             random: Random::seeded(seed),
             delays: Delays::default(),
             zones: Zones::default(),
+            others: OtherNames::default(),
             identities: Identities::default(),
             faults: Faults::default(),
             lag: SignedDuration::ZERO,
@@ -126,18 +140,19 @@ impl Cloud {
             watches_words: false,
             trouble_until: Timestamp::MIN,
         };
-        Self { shared: Arc::new(Mutex::new(state)), process: Arc::default() }
+        Self { process: Arc::new(Process::by(state.hand.clone())), shared: Arc::new(Mutex::new(state)) }
     }
 
     /// A cloud like this one, which goes its own way from now on.
     pub fn fork(&self, hand: Hand, api: Api) -> Self {
+        let process = Process::by(hand.clone());
         let state = State { hand, api, ..self.state().clone() };
-        Self { shared: Arc::new(Mutex::new(state)), process: Arc::default() }
+        Self { shared: Arc::new(Mutex::new(state)), process: Arc::new(process) }
     }
 
-    /// The same cloud, reached by a process that has just started.
-    pub fn for_new_process(&self) -> Self {
-        let process = Process { began: self.state().now().as_second(), ..Process::default() };
+    /// The same cloud, reached by a process that has just started, and that reads the time from this hand.
+    pub fn for_new_process(&self, hand: Hand) -> Self {
+        let process = Process { began: self.state().now().as_second(), ..Process::by(hand) };
         Self { shared: Arc::clone(&self.shared), process: Arc::new(process) }
     }
 
@@ -180,18 +195,47 @@ impl Cloud {
         self.state().pass_until(time);
     }
 
-    /// A call of the operator's that writes: counted, struck by faults, carried out.
+    /// A call of the operator's that reads; its answer may come back empty.
+    pub async fn read<T>(
+        &self,
+        operation: &'static str,
+        object: &str,
+        empty: T,
+        act: impl FnOnce(&mut State) -> Result<T, CloudError> + Send,
+    ) -> Result<AsOf<T>, CloudError> {
+        let sent = self.as_of_now(());
+        let answer = self.call_for(operation, object, Some(empty), act).await?;
+        Ok(sent.map(|()| answer))
+    }
+
+    /// A call of the operator's whose answer has an age.
+    pub async fn call_as_of<T>(
+        &self,
+        operation: &'static str,
+        object: &str,
+        act: impl FnOnce(&mut State) -> Result<T, CloudError> + Send,
+    ) -> Result<AsOf<T>, CloudError> {
+        let sent = self.as_of_now(());
+        let answer = self.call(operation, object, act).await?;
+        Ok(sent.map(|()| answer))
+    }
+
+    /// Something that is known now, by the process's clock.
+    pub fn as_of_now<T>(&self, answer: T) -> AsOf<T> {
+        AsOf { time: self.process.clock.now(), answer }
+    }
+
+    /// A call of the operator's: counted, struck by faults, carried out.
     pub async fn call<T>(
         &self,
         operation: &'static str,
         object: &str,
         act: impl FnOnce(&mut State) -> Result<T, CloudError> + Send,
     ) -> Result<T, CloudError> {
-        self.read(operation, object, None, act).await
+        self.call_for(operation, object, None, act).await
     }
 
-    /// The same of a call that reads, and may come back empty.
-    pub async fn read<T>(
+    async fn call_for<T>(
         &self,
         operation: &'static str,
         object: &str,
@@ -279,7 +323,7 @@ impl State {
     fn pass_until(&mut self, time: Timestamp) {
         loop {
             self.look();
-            let next = self.zones.next_arrival().into_iter().chain(self.identities.next_turn()).min();
+            let next = self.zones.next_arrival().into_iter().chain(self.identities.next_turn).min();
             match next {
                 Some(next) if next <= time => self.hand.move_to(next.max(self.hand.now())),
                 Some(_) | None => break,
@@ -292,7 +336,7 @@ impl State {
     fn look(&mut self) {
         let now = self.now();
         let changed = self.zones.arrive(now) | std::mem::take(&mut self.identities.touched);
-        if !changed && self.identities.next_turn().is_none_or(|turn| turn > now) {
+        if !changed && self.identities.next_turn.is_none_or(|turn| turn > now) {
             return;
         }
         self.identities.look(&self.zones, now, &self.delays, &mut self.random);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
-use ses_operator::cloud::{CloudError, ErrorKind};
+use ses_operator::cloud::{AsOf, CloudError, ErrorKind};
 use ses_operator::dns::{DnsProvider, HostedZone, RecordChange, RecordSet, RecordType, Subtree, ZoneId};
 use ses_operator::domain_name::DomainName;
 
@@ -117,24 +117,24 @@ impl Zones {
     }
 
     /// What a resolver answers now.
-    pub fn resolve(&self, name: &DomainName, record_type: &RecordType) -> Vec<String> {
+    pub fn resolve(&self, name: &DomainName, record_type: &RecordType) -> &[String] {
         self.values(name, record_type, |zone| &zone.served)
     }
 
     /// What it will answer once all changes have arrived.
-    fn standing(&self, name: &DomainName, record_type: &RecordType) -> Vec<String> {
+    fn standing(&self, name: &DomainName, record_type: &RecordType) -> &[String] {
         self.values(name, record_type, |zone| &zone.sets)
     }
 
     /// The values at a name in the zone that the world asks.
-    fn values(&self, name: &DomainName, record_type: &RecordType, sets: impl Fn(&Zone) -> &Sets) -> Vec<String> {
+    fn values(&self, name: &DomainName, record_type: &RecordType, sets: impl Fn(&Zone) -> &Sets) -> &[String] {
         let zone = self
             .zones
             .iter()
             .filter(|zone| zone.delegated && name.is_within(&zone.name))
             .max_by_key(|zone| zone.name.label_count());
         let set = zone.and_then(|zone| sets(zone).get(&(name.clone(), record_type.clone())));
-        set.map(|set| set.values.clone()).unwrap_or_default()
+        set.map(|set| &set.values[..]).unwrap_or_default()
     }
 }
 
@@ -309,7 +309,7 @@ impl State {
         let now = self.now();
         let policies = policies(changes);
         let before: Vec<Vec<String>> =
-            policies.iter().map(|name| self.zones.standing(name, &RecordType::Txt)).collect();
+            policies.iter().map(|name| self.zones.standing(name, &RecordType::Txt).to_vec()).collect();
         let zone = self.zones.zones.iter_mut().find(|zone| &zone.id == id);
         let Some(zone) = zone else {
             return Err(error(ErrorKind::NotFound, OPERATION, id, "no hosted zone of that ID"));
@@ -326,8 +326,10 @@ impl State {
                 .kept()
                 .resources()
                 .any(|resource| resource.spec.domain == domain && resource.metadata.deletion_timestamp.is_some());
-            self.guard.policy(name, &before, &after, goes);
+            self.guard.policy(name, &before, after, goes);
         }
+        let broken = self.broken_merges(changes);
+        self.guard.harm.extend(broken);
         self.mutations += 1;
         let change = format!("C{}", self.zones.changes.len() + 1);
         self.zones.changes.insert(change.clone(), served_at);
@@ -349,7 +351,7 @@ impl Route53 {
 }
 
 impl DnsProvider for Route53 {
-    async fn hosted_zones(&self) -> Result<Vec<HostedZone>, CloudError> {
+    async fn hosted_zones(&self) -> Result<AsOf<Vec<HostedZone>>, CloudError> {
         let list = |state: &mut State| {
             let zones = state.zones.zones.iter();
             Ok(zones
@@ -360,19 +362,19 @@ impl DnsProvider for Route53 {
                 })
                 .collect())
         };
-        self.0.read("route53:ListHostedZonesByName", "", Some(Vec::new()), list).await
+        self.0.read("route53:ListHostedZonesByName", "", Vec::new(), list).await
     }
 
-    async fn listing(&self, zone: &ZoneId) -> Result<Vec<RecordSet>, CloudError> {
+    async fn listing(&self, zone: &ZoneId) -> Result<AsOf<Vec<RecordSet>>, CloudError> {
         const OPERATION: &str = "route53:ListResourceRecordSets";
         let list = |state: &mut State| {
             let (now, lag) = (state.now(), state.lag);
             Ok(state.zones.find(OPERATION, zone)?.shown(now, lag).values().cloned().collect())
         };
-        self.0.read(OPERATION, &zone.0, Some(Vec::new()), list).await
+        self.0.read(OPERATION, &zone.0, Vec::new(), list).await
     }
 
-    async fn subtree(&self, zone: &ZoneId, root: &DomainName) -> Result<Subtree, CloudError> {
+    async fn subtree(&self, zone: &ZoneId, root: &DomainName) -> Result<AsOf<Subtree>, CloudError> {
         const OPERATION: &str = "route53:ListResourceRecordSets";
         let list = |state: &mut State| {
             let (now, lag) = (state.now(), state.lag);
@@ -389,17 +391,17 @@ impl DnsProvider for Route53 {
             Ok(Subtree { record_sets, complete })
         };
         let nothing = Subtree { record_sets: Vec::new(), complete: true };
-        self.0.read(OPERATION, &zone.0, Some(nothing), list).await
+        self.0.read(OPERATION, &zone.0, nothing, list).await
     }
 
-    async fn record_sets(&self, zone: &ZoneId, name: &DomainName) -> Result<Vec<RecordSet>, CloudError> {
+    async fn record_sets(&self, zone: &ZoneId, name: &DomainName) -> Result<AsOf<Vec<RecordSet>>, CloudError> {
         const OPERATION: &str = "route53:ListResourceRecordSets";
         let list = |state: &mut State| {
             let (now, lag) = (state.now(), state.lag);
             let zone = state.zones.find(OPERATION, zone)?;
             Ok(zone.shown(now, lag).values().filter(|set| &set.name == name).cloned().collect())
         };
-        self.0.read(OPERATION, &zone.0, Some(Vec::new()), list).await
+        self.0.read(OPERATION, &zone.0, Vec::new(), list).await
     }
 
     async fn change(&self, zone: &ZoneId, changes: &[RecordChange]) -> Result<String, CloudError> {
@@ -408,12 +410,12 @@ impl DnsProvider for Route53 {
         self.0.call("route53:ChangeResourceRecordSets", &zone.0, change).await
     }
 
-    async fn is_in_sync(&self, change_id: &str) -> Result<bool, CloudError> {
+    async fn is_in_sync(&self, change_id: &str) -> Result<AsOf<bool>, CloudError> {
         const OPERATION: &str = "route53:GetChange";
         let ask = |state: &mut State| match state.zones.changes.get(change_id) {
             Some(served_at) => Ok(*served_at <= state.now()),
             None => Err(error(ErrorKind::NotFound, OPERATION, change_id, "no such change")),
         };
-        self.0.call(OPERATION, change_id, ask).await
+        self.0.call_as_of(OPERATION, change_id, ask).await
     }
 }

@@ -1,5 +1,6 @@
 //! The walk from monitoring to enforcement.
 
+use jiff::SignedDuration;
 use serde_json::json;
 use ses_operator::cloud::ErrorKind;
 
@@ -31,6 +32,25 @@ fn sixty_days_from_none_to_reject() {
     assert!(events[0].contains("the DMARC stage quarantine begins"), "{events:?}");
     assert_eq!(simulation.status().dmarc.and_then(|dmarc| dmarc.until), None, "the last stage has no end");
     simulation.rests();
+}
+
+#[test]
+fn a_stage_that_ends_while_a_call_is_under_way_is_left_all_the_same() {
+    let mut simulation = Simulation::settled(json!({}));
+    let end = simulation.status().dmarc.and_then(|dmarc| dmarc.until).expect("the first stage ends").0;
+    simulation.pass(end.duration_since(simulation.now()) - minutes(10));
+    let picture = simulation.picture();
+    for seconds in (5..300).step_by(5) {
+        let mut simulation = picture.go_on();
+        let before = SignedDuration::from_secs(seconds);
+        simulation.pass(minutes(10) - before);
+        simulation.state().delays.travel = (10_000, 10_000);
+        simulation.change(json!({"feedbackForwarding": "Disabled"}));
+        simulation.pass(before);
+        simulation.state().delays.travel = (0, 0);
+        simulation.pass(minutes(15));
+        assert_eq!(policy(&simulation), "p=quarantine", "changed {before} before the end: {}", simulation.describe());
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use serde_json::json;
 use ses_operator::api::status::RecordOrigin;
 
 use crate::random::Random;
-use crate::simulation::{NAME, Simulation, hours, manifest, minutes};
+use crate::simulation::{NAME, Simulation, days, hours, manifest, minutes};
 
 fn seconds(seconds: i64) -> SignedDuration {
     SignedDuration::from_secs(seconds)
@@ -95,7 +95,6 @@ fn a_resource_that_was_made_anew_under_its_name_knows_what_is_its_own() {
         simulation.api.kept().watch_lag = seconds(lag);
         simulation.api.replace(NAME, manifest(json!({})));
         simulation.operator.wake(NAME);
-        simulation.operator.watch(NAME);
         simulation.pass(hours(3));
         assert_eq!(simulation.end(), end, "{lag} s\n{}", simulation.describe());
         assert_eq!(simulation.writes().0, aws, "nothing is written in AWS");
@@ -158,6 +157,36 @@ fn a_status_restored_from_a_backup_becomes_true_again() {
         assert_eq!(simulation.writes().0, aws, "nothing is written in AWS\n{}", simulation.describe());
     }
     simulation.rests();
+}
+
+#[test]
+fn a_backup_of_an_earlier_dmarc_stage_weakens_nothing() {
+    let walk = |advancement: &str, active: Option<&str>| json!({"dmarcPolicy": {"advancement": advancement, "activeStage": active}});
+    for advancement in ["Automatic", "Manual"] {
+        let mut simulation = Simulation::settled(walk(advancement, None));
+        simulation.pass(days(10));
+        let backup = simulation.status();
+        for (stage, wait) in [("quarantine", 25), ("reject", 31)] {
+            let case = format!("{advancement}, {stage}");
+            simulation.pass(days(wait));
+            if advancement == "Manual" {
+                simulation.change(walk(advancement, Some(stage)));
+                simulation.pass(hours(2));
+                simulation.change(walk(advancement, None));
+                simulation.pass(hours(2));
+            }
+            let (policy, aws) = (simulation.values("_dmarc.example.com", "TXT"), simulation.writes().0);
+            assert!(policy[0].contains(&format!("p={stage}")), "{case}: {policy:?}");
+            simulation.api.edit(NAME, |resource| resource.status = Some(backup.clone()));
+            simulation.operator.restart();
+            simulation.pass(hours(5));
+            assert_eq!(simulation.values("_dmarc.example.com", "TXT"), policy, "{case}\n{}", simulation.describe());
+            assert_eq!(simulation.writes().0, aws, "{case}: nothing is written in AWS\n{}", simulation.describe());
+            assert!(simulation.is("Ready", "True"), "{case}\n{}", simulation.describe());
+            assert_eq!(simulation.status().dmarc.map(|dmarc| dmarc.stage).as_deref(), Some(stage), "{case}");
+            simulation.rests();
+        }
+    }
 }
 
 #[test]
