@@ -183,7 +183,7 @@ fn dkim(held: Option<&Held>, gone: Option<(Timestamp, &Held)>) -> Fact {
     let is_verified = |held: &Held| held.identity.dkim.status == VerificationStatus::Success;
     let holds = held.is_some_and(|held| is_verified(held) && held.identity.dkim.signing_enabled);
     let switched_off = held.filter(|held| is_verified(held)).and_then(|held| held.by_hand);
-    let deleted = gone.filter(|(_, held)| is_verified(held)).map(|(at, _)| at);
+    let deleted = gone.and_then(|(at, held)| if is_verified(held) { Some(at) } else { held.dkim_until });
     let ceased = held.and_then(|held| held.dkim_until).max(switched_off).max(deleted);
     let promise = if switched_off.is_some() { SETTINGS } else { IDENTITY };
     let why =
