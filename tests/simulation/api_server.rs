@@ -204,13 +204,9 @@ impl Api {
         };
         let kept = self.kept();
         let mut stood = BTreeSet::new();
-        let later = kept.log.iter().rev().filter(|written| written.at > since || stood.insert(key_of(&written.resource)));
+        let later =
+            kept.log.iter().rev().filter(|written| written.at > since || stood.insert(key_of(&written.resource)));
         kept.resources().any(|resource| claims(resource)) || later.into_iter().any(|written| claims(&written.resource))
-    }
-
-    /// What time it is there.
-    pub fn now(&self) -> Timestamp {
-        self.hand.now()
     }
 
     /// `kubectl delete`.

@@ -59,9 +59,9 @@ pub fn play(seed: u64, mutant: Mutant) -> usize {
 
 /// An act that begins with much that goes wrong.
 ///
-/// The status may be lost while nothing has been let go: what is obsolete is known from the status alone. Not where a
-/// request lands late as well: a stage's record that an operator sent before it died and its status was lost is a
-/// stranger's edit to the next one. Nor where somebody else writes a record just before us, which the tags claim for us.
+/// The status may be lost, or etcd restored, while nothing has been let go: what is obsolete is known from the status alone.
+/// Not where a request lands late as well: a stage's record that an operator sent before it died and its status was lost is
+/// a stranger's edit to the next one. Nor where somebody else writes a record just before us, which the tags claim for us.
 fn wage(simulation: &mut Simulation, seed: u64, loses_status: bool) {
     let mut draw = Random::seeded(!seed);
     let began = simulation.now();
@@ -84,19 +84,28 @@ fn wage(simulation: &mut Simulation, seed: u64, loses_status: bool) {
     if draw.once_in(4) {
         simulation.api.kept().watch_lag = SignedDuration::from_secs(draw.between(1, 90));
     }
+    if draw.once_in(4) {
+        simulation.api.interrupt_watches(SignedDuration::from_secs(draw.between(1, 600)));
+    }
+    let mut snapshot = simulation.api.snapshot();
     if draw.once_in(8) {
         let half = began + minutes(20);
         simulation.state().faults.throttle(draw.clone(), began + minutes(10), half);
     }
     for _ in 0..draw.between(0, 4) {
         simulation.pass(minutes(draw.between(1, 7)));
-        if loses_status && draw.once_in(4) {
-            simulation.api.edit(NAME, |resource| resource.status = None);
+        if loses_status {
+            match draw.between(1, 8) {
+                1 | 2 => simulation.api.edit(NAME, |resource| resource.status = None),
+                3 | 4 => simulation.api.restore(&snapshot),
+                5 => snapshot = simulation.api.snapshot(),
+                _ => {}
+            }
         }
-        if draw.once_in(3) {
-            simulation.take_over();
-        } else {
-            simulation.operator.restart();
+        match draw.between(1, 4) {
+            1 => simulation.take_over(),
+            2 => {}
+            _ => simulation.operator.restart(),
         }
     }
     simulation.pass((until.duration_since(simulation.now())).max(SignedDuration::ZERO));
