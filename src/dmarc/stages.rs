@@ -71,7 +71,7 @@ fn end_of(stage: &DmarcStage, remembered: Option<&DmarcState>) -> Option<Timesta
 
 /// Where the walk goes on from.
 enum Standing<'a> {
-    /// The stage that the status remembers.
+    /// The stage that the status remembers, and rightly so.
     Remembered(usize, &'a DmarcStage),
     /// The stage that fits what is published; the first one where nothing is.
     Found(usize, &'a DmarcStage),
@@ -82,16 +82,21 @@ enum Standing<'a> {
 /// The stage that the domain is in: the remembered one, else the one that was published, else the first.
 fn current<'a>(policy: &'a DmarcPolicy, evidence: Evidence<'_>) -> Standing<'a> {
     let stages = || policy.stages.iter().enumerate();
+    let means = |stage: &DmarcStage, published: &Record| {
+        Record::parse(&render(policy, stage)).is_some_and(|record| record.means_the_same_as(published))
+    };
     let remembered = evidence.remembered.and_then(|state| stages().find(|(_, stage)| stage.name == state.stage));
     if let Some((index, stage)) = remembered {
-        return Standing::Remembered(index, stage);
+        // A later stage's very record: the cluster was restored from a backup that is older than the walk, which must not go
+        // back. Stages may be alike.
+        let published = evidence.published.filter(|published| !means(stage, published));
+        let later = published.and_then(|published| stages().skip(index + 1).find(|(_, later)| means(later, published)));
+        return later.map_or(Standing::Remembered(index, stage), |(index, stage)| Standing::Found(index, stage));
     }
     let found = match evidence.published {
         None => stages().next(),
         Some(published) => {
-            let means_it = |stage: &DmarcStage| {
-                Record::parse(&render(policy, stage)).is_some_and(|record| record.means_the_same_as(published))
-            };
+            let means_it = |stage: &DmarcStage| means(stage, published);
             // A record of the user's own, or of stages that were renamed: go on where nothing becomes weaker.
             let exact = stages().find(|(_, stage)| means_it(stage));
             exact.or_else(|| stages().find(|(_, stage)| stage_strength(stage) >= published.strength()))
@@ -215,6 +220,31 @@ mod tests {
         ] {
             assert_eq!(stage_at(&policy, None, Some(published), false, 0), stage, "{published}");
         }
+    }
+
+    #[test]
+    fn a_status_that_is_older_than_the_walk_takes_it_not_back() {
+        let (policy, monitor) = (policy(), remembered("monitor", Some(0)));
+        for (published, stage) in [
+            ("v=DMARC1; p=quarantine", "quarantine"),
+            ("v=DMARC1; p=reject", "reject"),
+            ("v=DMARC1; p=none", "monitor"),
+            ("v=DMARC1; p=reject; rua=mailto:a@b.c", "monitor"),
+        ] {
+            assert_eq!(stage_at(&policy, Some(&monitor), Some(published), true, 29), stage, "{published}");
+        }
+        // It began at a time that nobody knows any more, and so lasts from now on.
+        assert_eq!(stage_at(&policy, Some(&monitor), Some("v=DMARC1; p=quarantine"), true, 900), "quarantine");
+        let quarantine = remembered("quarantine", Some(30));
+        assert_eq!(stage_at(&policy, Some(&quarantine), Some("v=DMARC1; p=none"), true, 31), "quarantine");
+    }
+
+    #[test]
+    fn of_stages_that_are_alike_the_remembered_one_lasts_its_time() {
+        let mut policy = policy();
+        policy.stages[1].policy = policy.stages[0].policy;
+        let monitor = remembered("monitor", Some(0));
+        assert_eq!(stage_at(&policy, Some(&monitor), Some("v=DMARC1; p=none"), true, 29), "monitor");
     }
 
     #[test]
