@@ -14,6 +14,7 @@ use crate::api::SesDomain;
 use crate::aws::Aws;
 use crate::cloud::{CloudError, ErrorKind};
 use crate::controller::neighbors;
+use crate::dns::public::snapshot::PublicNames;
 use crate::dns::route53::Route53;
 use crate::dns::snapshot::Dns;
 use crate::leadership::WritePermit;
@@ -140,6 +141,7 @@ async fn plan_all(options: &PlanOptions, manifests: Manifests) -> Result<Plans, 
     let reconciler = Reconciler {
         identities: Identities::new(SesV2::new(&aws, &account), clock.clone()),
         dns: Dns::new(Route53::new(&aws), clock.clone()),
+        public: PublicNames::new(options.scope.resolver()?, clock.clone()),
         clock: clock.clone(),
         settings,
     };

@@ -71,7 +71,7 @@ fn end_of(stage: &DmarcStage, remembered: Option<&DmarcState>) -> Option<Timesta
 
 /// Where the walk goes on from.
 enum Standing<'a> {
-    /// The stage that the status remembers, and rightly so.
+    /// The stage that the status remembers.
     Remembered(usize, &'a DmarcStage),
     /// The stage that fits what is published; the first one where nothing is.
     Found(usize, &'a DmarcStage),
@@ -82,27 +82,44 @@ enum Standing<'a> {
 /// The stage that the domain is in: the remembered one, else the one that was published, else the first.
 fn current<'a>(policy: &'a DmarcPolicy, evidence: Evidence<'_>) -> Standing<'a> {
     let stages = || policy.stages.iter().enumerate();
-    let means = |stage: &DmarcStage, published: &Record| {
+    let means_it = |stage: &DmarcStage, published: &Record| {
         Record::parse(&render(policy, stage)).is_some_and(|record| record.means_the_same_as(published))
     };
     let remembered = evidence.remembered.and_then(|state| stages().find(|(_, stage)| stage.name == state.stage));
     if let Some((index, stage)) = remembered {
-        // A later stage's very record: the cluster was restored from a backup that is older than the walk, which must not go
-        // back. Stages may be alike.
-        let published = evidence.published.filter(|published| !means(stage, published));
-        let later = published.and_then(|published| stages().skip(index + 1).find(|(_, later)| means(later, published)));
+        // The status may be a backup's, of before the walk went on.
+        let later = evidence.published.and_then(|published| {
+            stages()
+                .skip(index + 1)
+                .find(|(later, stage)| means_it(stage, published) && may_have_come_to(policy, index, *later, evidence))
+        });
         return later.map_or(Standing::Remembered(index, stage), |(index, stage)| Standing::Found(index, stage));
     }
     let found = match evidence.published {
         None => stages().next(),
         Some(published) => {
-            let means_it = |stage: &DmarcStage| means(stage, published);
             // A record of the user's own, or of stages that were renamed: go on where nothing becomes weaker.
-            let exact = stages().find(|(_, stage)| means_it(stage));
+            let exact = stages().find(|(_, stage)| means_it(stage, published));
             exact.or_else(|| stages().find(|(_, stage)| stage_strength(stage) >= published.strength()))
         }
     };
     found.map_or(Standing::StricterThanAll, |(index, stage)| Standing::Found(index, stage))
+}
+
+/// Whether the walk may have gone on from the remembered stage to a later one since: then that one's record is ours, and
+/// else somebody's edit. Where a person advances it, it may have gone at any time.
+fn may_have_come_to(policy: &DmarcPolicy, from: usize, to: usize, evidence: Evidence<'_>) -> bool {
+    if policy.advancement == Advancement::Manual {
+        return true;
+    }
+    let Some(began) = evidence.remembered.and_then(|state| state.since.as_ref()).map(|since| since.0) else {
+        return true;
+    };
+    let lasts = |stage: &DmarcStage| parse_duration(stage.min_duration.as_deref()?);
+    let earliest = policy.stages[from..to]
+        .iter()
+        .try_fold(began, |at, stage| at.checked_add(lasts(stage).unwrap_or_default()).ok());
+    earliest.is_some_and(|earliest| earliest <= evidence.now)
 }
 
 fn stage_named<'a>(policy: &'a DmarcPolicy, name: &str) -> Option<&'a DmarcStage> {
@@ -223,28 +240,23 @@ mod tests {
     }
 
     #[test]
-    fn a_status_that_is_older_than_the_walk_takes_it_not_back() {
-        let (policy, monitor) = (policy(), remembered("monitor", Some(0)));
-        for (published, stage) in [
-            ("v=DMARC1; p=quarantine", "quarantine"),
-            ("v=DMARC1; p=reject", "reject"),
-            ("v=DMARC1; p=none", "monitor"),
-            ("v=DMARC1; p=reject; rua=mailto:a@b.c", "monitor"),
+    fn a_stage_remembered_from_a_backup_gives_way_to_a_later_one_that_the_walk_may_have_come_to() {
+        let policy = policy();
+        let manual = DmarcPolicy { advancement: Advancement::Manual, ..policy.clone() };
+        let (quarantine, reject) = (Some("v=DMARC1; p=quarantine"), Some("v=DMARC1; p=reject"));
+        let (begun, on_its_way) = (remembered("monitor", Some(0)), remembered("monitor", None));
+        for (case, policy, state, published, day, stage) in [
+            ("in time", &policy, &begun, reject, 60, "reject"),
+            ("too early: somebody's edit", &policy, &begun, reject, 59, "monitor"),
+            ("too early: somebody's edit", &policy, &begun, quarantine, 29, "monitor"),
+            ("whatever the time", &policy, &on_its_way, reject, 1, "reject"),
+            ("a person advances it", &manual, &begun, reject, 1, "reject"),
+            ("another record", &policy, &begun, Some("v=DMARC1; p=reject; sp=none"), 25, "monitor"),
         ] {
-            assert_eq!(stage_at(&policy, Some(&monitor), Some(published), true, 29), stage, "{published}");
+            assert_eq!(stage_at(policy, Some(state), published, false, day).replace(" held", ""), stage, "{case}");
         }
-        // It began at a time that nobody knows any more, and so lasts from now on.
-        assert_eq!(stage_at(&policy, Some(&monitor), Some("v=DMARC1; p=quarantine"), true, 900), "quarantine");
-        let quarantine = remembered("quarantine", Some(30));
-        assert_eq!(stage_at(&policy, Some(&quarantine), Some("v=DMARC1; p=none"), true, 31), "quarantine");
-    }
-
-    #[test]
-    fn of_stages_that_are_alike_the_remembered_one_lasts_its_time() {
-        let mut policy = policy();
-        policy.stages[1].policy = policy.stages[0].policy;
-        let monitor = remembered("monitor", Some(0));
-        assert_eq!(stage_at(&policy, Some(&monitor), Some("v=DMARC1; p=none"), true, 29), "monitor");
+        let late = remembered("reject", Some(60));
+        assert_eq!(stage_at(&policy, Some(&late), quarantine, true, 99), "reject", "an earlier one is no backup's");
     }
 
     #[test]

@@ -141,7 +141,7 @@ pub fn tag(
     let domain = subject.domain();
     let of_entry = |entry: &RecordStatus| {
         let name = DomainName::new(&entry.name);
-        let label = name.as_str().strip_suffix(domain.as_str()).and_then(|label| label.strip_suffix('.'));
+        let label = name.below(&domain);
         let earlier = label.filter(|label| is_mail_from(entry.purpose) && Some(*label) != asked).map(str::to_owned);
         Claim { earlier, purpose: entry.purpose, origin: entry.origin }
     };

@@ -18,29 +18,24 @@ pub fn entries<'a>(status: &'a SesDomainStatus, domain: &'a DomainName) -> impl 
 
 fn could_be_ours(entry: &RecordStatus, domain: &DomainName) -> bool {
     let name = DomainName::new(&entry.name);
+    let Some(labels) = name.below(domain) else { return false };
     let value = entry.value.to_ascii_lowercase();
     match entry.purpose {
         RecordPurpose::Dkim => {
-            entry.record_type == "CNAME"
-                && name.is_within(&domain.child("_domainkey"))
-                && DomainName::new(&value).is_within(&DomainName::new("amazonses.com"))
+            entry.record_type == "CNAME" && labels.ends_with("._domainkey") && value.ends_with(".amazonses.com")
         }
         RecordPurpose::MailFromMx => {
             entry.record_type == "MX"
-                && name != *domain
-                && name.is_within(domain)
+                && !labels.is_empty()
                 && value.starts_with("10 feedback-smtp.")
                 && value.ends_with(".amazonses.com")
         }
         RecordPurpose::MailFromSpf => {
             entry.record_type == "TXT"
-                && name != *domain
-                && name.is_within(domain)
+                && !labels.is_empty()
                 && crate::dns::spf::includes(&value, crate::ses::regions::SPF_INCLUDE)
         }
-        RecordPurpose::Dmarc => {
-            entry.record_type == "TXT" && name == domain.child("_dmarc") && value.starts_with("v=dmarc1")
-        }
+        RecordPurpose::Dmarc => entry.record_type == "TXT" && labels == "_dmarc" && value.starts_with("v=dmarc1"),
     }
 }
 
@@ -51,7 +46,7 @@ pub fn entry_of<'a>(
     wanted: &WantedRecord,
     zone: &ZoneId,
 ) -> Option<&'a RecordStatus> {
-    entries(status, domain).find(|entry| is_for(entry, wanted, zone))
+    status.records.iter().find(|entry| is_for(entry, wanted, zone) && could_be_ours(entry, domain))
 }
 
 /// Whether an entry speaks of this wanted record in this zone.
@@ -59,7 +54,7 @@ pub fn is_for(entry: &RecordStatus, wanted: &WantedRecord, zone: &ZoneId) -> boo
     entry.purpose == wanted.purpose
         && entry.hosted_zone_id == zone.0
         && entry.record_type == wanted.record_type.as_str()
-        && DomainName::new(&entry.name) == wanted.name
+        && wanted.name.is(&entry.name)
 }
 
 /// Whether both speak of the same record.
@@ -72,7 +67,7 @@ pub fn same_place(one: &RecordStatus, other: &RecordStatus) -> bool {
 pub fn has_mail_from(status: &SesDomainStatus, domain: &DomainName, mail_from: &DomainName) -> bool {
     entries(status, domain).any(|entry| {
         let is_made = entry.ours && entry.origin == RecordOrigin::Created;
-        is_made && entry.purpose == RecordPurpose::MailFromMx && DomainName::new(&entry.name) == *mail_from
+        is_made && entry.purpose == RecordPurpose::MailFromMx && mail_from.is(&entry.name)
     })
 }
 

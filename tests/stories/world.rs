@@ -12,6 +12,7 @@
 //! A story that fails prints the resource, what became of its conditions, its events, the operator's log and the AWS calls.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -70,6 +71,8 @@ pub(crate) struct World {
     pub(crate) domain: String,
     /// The domain's hosted zone.
     pub(crate) zone: String,
+    /// Where public DNS answers queries.
+    pub(crate) name_server: SocketAddr,
     /// The operator, while it runs.
     pub(crate) operator: Option<Operator>,
     /// Somebody else's records in the zone.
@@ -117,6 +120,7 @@ impl World {
         account.set_rate(PACE).await?;
         // As AWS has them, but for the longest: a story has not got a quarter of an hour.
         account.settings(Settings::default().insync(20..=60).dkim(60..=120).mail_from(60..=120)).await?;
+        let name_server = account.name_server().await?;
         let history = History::follow(Api::namespaced(client.clone(), name));
         Ok(Self {
             plane,
@@ -125,6 +129,7 @@ impl World {
             namespace: name.to_owned(),
             domain: format!("{name}.example"),
             zone: String::new(),
+            name_server,
             operator: None,
             strangers: Vec::new(),
             history,
@@ -136,7 +141,7 @@ impl World {
     pub(crate) fn builder<'a>(&self, more: impl IntoIterator<Item = &'a str>) -> Builder {
         Operator::builder(self.plane, PROGRAM)
             .arguments(["--namespace", &self.namespace, "--bind-address=127.0.0.1:0"])
-            .arguments(["--log-level=info,ses_operator=debug"])
+            .arguments(["--log-level=info,ses_operator=debug", &format!("--nameserver={}", self.name_server)])
             .arguments(more)
             .environment(self.account.environment(REGION))
             .environment([("AWS_SDK_UA_APP_ID", OPERATOR)])

@@ -6,7 +6,15 @@ import itertools
 import random
 from dataclasses import dataclass
 
-from .wire import AwsError, broken, denied, signature_expired, throttled, token_expired
+from .wire import (
+    AwsError,
+    broken,
+    denied,
+    prior_request_not_complete,
+    signature_expired,
+    throttled,
+    token_expired,
+)
 
 # Those that answer an error without acting; the others are played where the connection is.
 ERRORS = ("throttle", "server_error", "denied", "token_expired", "signature_expired", "prior_request_not_complete")
@@ -90,6 +98,5 @@ def error_of(fault: Fault, request, now: float) -> AwsError | None:
     if fault.kind == "signature_expired":
         return signature_expired(service, now)
     if fault.kind == "prior_request_not_complete":
-        message = "The request was rejected because Route 53 was still processing a prior request."
-        return AwsError(400, "PriorRequestNotComplete", message)
+        return prior_request_not_complete()
     return None

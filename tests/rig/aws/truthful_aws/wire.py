@@ -43,8 +43,14 @@ def answer_xml(root: str, value: dict, status: int = 200, headers: tuple = ()) -
     return Response(status, text.encode(), [*common, *headers])
 
 
+class Xml(str):
+    """Text that is XML already."""
+
+
 def elements(value) -> str:
     """XML from dicts, lists (as repeated children: {"Tags": {"Tag": [..]}}) and plain values; None is left out."""
+    if isinstance(value, Xml):
+        return value
     if isinstance(value, bool):
         return "true" if value else "false"
     if not isinstance(value, dict):
@@ -77,6 +83,12 @@ def throttled(service: str) -> AwsError:
     if service == "ses":
         return AwsError(429, "TooManyRequestsException", "Too Many Requests")
     return AwsError(400, "Throttling", "Rate exceeded")
+
+
+def prior_request_not_complete() -> AwsError:
+    """A change of a zone that came while Route 53 was busy with another one."""
+    message = "The request was rejected because Route 53 was still processing a prior request."
+    return AwsError(400, "PriorRequestNotComplete", message)
 
 
 def denied(service: str, operation: str, account: str, resource: str) -> AwsError:

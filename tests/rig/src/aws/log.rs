@@ -28,6 +28,8 @@ pub struct Request {
     pub region: String,
     /// The domain, zone or change it was about.
     pub target: Option<String>,
+    /// The ID of the zone that it was about, or whose change it was about.
+    pub zone: Option<String>,
     /// The HTTP status; 0 when no answer has been sent.
     pub status: u16,
     /// The error's code.

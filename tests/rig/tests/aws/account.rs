@@ -100,10 +100,12 @@ async fn every_request_is_on_record() -> Result<()> {
 
     let last = requests.last().context("a request")?;
     assert_eq!((last.target.as_deref(), last.status, last.mutation), (Some(zone.as_str()), 200, true));
+    assert_eq!(last.zone, Some(zone.clone()));
     assert_eq!((last.changes[0].action.as_str(), last.changes[0].kind.as_str()), ("UPSERT", "CNAME"));
     dkim(&account, DOMAIN).await?;
     let read = account.requests_since(last.seq).await?;
     assert_eq!((read.len(), read[0].target.as_deref(), read[0].mutation), (1, Some(DOMAIN), false));
+    assert_eq!(read[0].zone, None);
     assert!(read[0].to_string().contains("eu-west-1 200 GetEmailIdentity example.com"), "{}", read[0]);
     Ok(())
 }
