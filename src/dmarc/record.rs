@@ -47,14 +47,24 @@ pub struct Record {
 /// How strict a policy is: first the policy and its testing mode, then the percentage.
 pub type Strength = (u8, u8);
 
+/// The tags of a text with their values, as they stand: `v = DMARC1` may have spaces (RFC 9989).
+fn tags(text: &str) -> impl Iterator<Item = (String, &str)> {
+    text.split(';').map(str::trim).filter(|part| !part.is_empty()).map(|part| {
+        let (tag, value) = part.split_once('=').unwrap_or((part, ""));
+        (tag.trim().to_ascii_lowercase(), value.trim())
+    })
+}
+
+/// Whether a text is a DMARC record, or is meant to be one: whatever receivers make of it, ours must not stand beside it.
+pub fn is_dmarc(text: &str) -> bool {
+    tags(text).next().is_some_and(|(tag, value)| tag == "v" && value.to_ascii_uppercase().starts_with("DMARC1"))
+}
+
 impl Record {
     /// Reads a record; `None` when the text is not one.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split(';').map(str::trim).filter(|part| !part.is_empty()).map(|part| {
-            let (tag, value) = part.split_once('=').unwrap_or((part, ""));
-            let tag = tag.trim().to_ascii_lowercase();
+        let mut parts = tags(text).map(|(tag, value)| {
             // Tag values of the policy are words; only URIs may have a case of their own.
-            let value = value.trim();
             let value = if matches!(tag.as_str(), "rua" | "ruf" | "v") {
                 value.split(',').map(str::trim).collect::<Vec<_>>().join(",")
             } else {
@@ -70,6 +80,14 @@ impl Record {
     /// Whether receivers act alike on both: tags that state a default are as good as absent.
     pub fn means_the_same_as(&self, other: &Self) -> bool {
         self.effective() == other.effective()
+    }
+
+    /// Whether it differs from another one by nothing but that it asks for no reports, or for fewer kinds of them.
+    pub fn lacks_only_reports_of(&self, other: &Self) -> bool {
+        const REPORTS: [&str; 3] = ["rua", "ruf", "fo"];
+        let (own, mut others) = (self.effective(), other.effective());
+        others.retain(|tag, _| !REPORTS.contains(tag) || own.contains_key(tag));
+        own == others
     }
 
     fn effective(&self) -> BTreeMap<&str, &str> {
@@ -191,9 +209,44 @@ mod tests {
     }
 
     #[test]
+    fn a_record_that_lacks_only_reports_is_told_from_one_that_asks_for_something_else() {
+        let wanted = "v=DMARC1; p=none; rua=mailto:a@b.c; ruf=mailto:f@b.c";
+        for (found, lacks_only_reports) in [
+            ("v=DMARC1; p=none;", true),
+            ("v=DMARC1;p=none;pct=100;rua=mailto:a@b.c", true),
+            (wanted, true),
+            ("v=DMARC1; p=none; rua=mailto:they@b.c", false),
+            ("v=DMARC1; p=none; fo=1", false),
+            ("v=DMARC1; p=none; adkim=s", false),
+            ("v=DMARC1; p=quarantine", false),
+        ] {
+            let parse = |text| Record::parse(text).expect("a record");
+            assert_eq!(parse(found).lacks_only_reports_of(&parse(wanted)), lacks_only_reports, "{found}");
+        }
+    }
+
+    #[test]
     fn what_is_not_a_record_is_not_read_as_one() {
         for text in ["", "p=none; v=DMARC1", "v=DMARC2; p=none", "v=spf1 -all", "v=dmarc1; p=none"] {
             assert_eq!(Record::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn whatever_is_read_or_meant_as_a_record_is_one_that_ours_must_not_stand_beside() {
+        for (text, expected) in [
+            ("v=DMARC1; p=none", true),
+            (" v = DMARC1 ; p=reject", true),
+            ("; V=DMARC1; p=none", true),
+            ("v=dmarc1; p=none", true),
+            ("v=DMARC1 p=none", true),
+            ("v=DMARC2; p=none", false),
+            ("p=none; v=DMARC1", false),
+            ("v=spf1 -all", false),
+            ("", false),
+        ] {
+            assert_eq!(is_dmarc(text), expected, "{text}");
+            assert!(is_dmarc(text) || Record::parse(text).is_none(), "{text}");
         }
     }
 

@@ -82,22 +82,44 @@ enum Standing<'a> {
 /// The stage that the domain is in: the remembered one, else the one that was published, else the first.
 fn current<'a>(policy: &'a DmarcPolicy, evidence: Evidence<'_>) -> Standing<'a> {
     let stages = || policy.stages.iter().enumerate();
+    let means_it = |stage: &DmarcStage, published: &Record| {
+        Record::parse(&render(policy, stage)).is_some_and(|record| record.means_the_same_as(published))
+    };
     let remembered = evidence.remembered.and_then(|state| stages().find(|(_, stage)| stage.name == state.stage));
     if let Some((index, stage)) = remembered {
-        return Standing::Remembered(index, stage);
+        // The status may be a backup's, of before the walk went on.
+        let later = evidence.published.and_then(|published| {
+            stages()
+                .skip(index + 1)
+                .find(|(later, stage)| means_it(stage, published) && may_have_come_to(policy, index, *later, evidence))
+        });
+        return later.map_or(Standing::Remembered(index, stage), |(index, stage)| Standing::Found(index, stage));
     }
     let found = match evidence.published {
         None => stages().next(),
         Some(published) => {
-            let means_it = |stage: &DmarcStage| {
-                Record::parse(&render(policy, stage)).is_some_and(|record| record.means_the_same_as(published))
-            };
             // A record of the user's own, or of stages that were renamed: go on where nothing becomes weaker.
-            let exact = stages().find(|(_, stage)| means_it(stage));
+            let exact = stages().find(|(_, stage)| means_it(stage, published));
             exact.or_else(|| stages().find(|(_, stage)| stage_strength(stage) >= published.strength()))
         }
     };
     found.map_or(Standing::StricterThanAll, |(index, stage)| Standing::Found(index, stage))
+}
+
+/// Whether the walk may have gone on from the remembered stage to a later one since: then that one's record is ours, and
+/// else somebody's edit. Where a person advances it, it may have gone at any time.
+fn may_have_come_to(policy: &DmarcPolicy, from: usize, to: usize, evidence: Evidence<'_>) -> bool {
+    if policy.advancement == Advancement::Manual {
+        return true;
+    }
+    let Some(began) = evidence.remembered.and_then(|state| state.since.as_ref()).map(|since| since.0) else {
+        return true;
+    };
+    let lasts = |stage: &DmarcStage| parse_duration(stage.min_duration.as_deref()?);
+    let earliest = policy.stages[from..to]
+        .iter()
+        .try_fold(began, |at, stage| at.checked_add(lasts(stage).unwrap_or_default()).ok());
+    earliest.is_some_and(|earliest| earliest <= evidence.now)
 }
 
 fn stage_named<'a>(policy: &'a DmarcPolicy, name: &str) -> Option<&'a DmarcStage> {
@@ -215,6 +237,26 @@ mod tests {
         ] {
             assert_eq!(stage_at(&policy, None, Some(published), false, 0), stage, "{published}");
         }
+    }
+
+    #[test]
+    fn a_stage_remembered_from_a_backup_gives_way_to_a_later_one_that_the_walk_may_have_come_to() {
+        let policy = policy();
+        let manual = DmarcPolicy { advancement: Advancement::Manual, ..policy.clone() };
+        let (quarantine, reject) = (Some("v=DMARC1; p=quarantine"), Some("v=DMARC1; p=reject"));
+        let (begun, on_its_way) = (remembered("monitor", Some(0)), remembered("monitor", None));
+        for (case, policy, state, published, day, stage) in [
+            ("in time", &policy, &begun, reject, 60, "reject"),
+            ("too early: somebody's edit", &policy, &begun, reject, 59, "monitor"),
+            ("too early: somebody's edit", &policy, &begun, quarantine, 29, "monitor"),
+            ("whatever the time", &policy, &on_its_way, reject, 1, "reject"),
+            ("a person advances it", &manual, &begun, reject, 1, "reject"),
+            ("another record", &policy, &begun, Some("v=DMARC1; p=reject; sp=none"), 25, "monitor"),
+        ] {
+            assert_eq!(stage_at(policy, Some(state), published, false, day).replace(" held", ""), stage, "{case}");
+        }
+        let late = remembered("reject", Some(60));
+        assert_eq!(stage_at(&policy, Some(&late), quarantine, true, 99), "reject", "an earlier one is no backup's");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use super::desired::WantedRecord;
 use crate::api::status::{RecordOrigin, RecordPurpose, RecordStatus};
-use crate::dmarc::record::Record;
+use crate::dmarc::record::{Record, is_dmarc};
 use crate::dns::{RecordChange, RecordSet, RecordType, spf, text};
 use crate::domain_name::DomainName;
 use crate::ses::regions::SPF_INCLUDE;
@@ -18,6 +18,8 @@ pub enum Verdict {
     Missing,
     /// What we wrote stands there, and something else is wanted by now.
     Outdated,
+    /// What we wrote a moment ago is on its way still, and the read shows what stood there before.
+    Unshown,
     /// What we wrote was changed to this value, or removed, by somebody else.
     Drifted(Option<String>),
     /// Somebody else's record stands there and can be replaced, if the user wants that: its value.
@@ -136,7 +138,7 @@ fn is_of_kind(purpose: RecordPurpose, value: &str) -> bool {
     match purpose {
         RecordPurpose::Dkim | RecordPurpose::MailFromMx => true,
         RecordPurpose::MailFromSpf => spf::is_spf(&text::unquote(value)),
-        RecordPurpose::Dmarc => text::unquote(value).trim_start().to_ascii_lowercase().starts_with("v=dmarc1"),
+        RecordPurpose::Dmarc => is_dmarc(&text::unquote(value)),
     }
 }
 
@@ -198,10 +200,10 @@ fn written(wanted: &WantedRecord) -> String {
 
 /// The changes that take what is ours out of what was found: none where it no longer stands.
 pub fn removal(record: &WantedRecord, origin: RecordOrigin, around: &[RecordSet]) -> Vec<RecordChange> {
-    let WantedRecord { name, record_type, value, .. } = record;
+    let WantedRecord { name, record_type, .. } = record;
     let Some(set) = around.iter().find(|set| set.is_at(name, record_type) && !set.routed) else { return Vec::new() };
     match origin {
-        RecordOrigin::Created => value_removed(set, value),
+        RecordOrigin::Created => value_removed(set, record),
         RecordOrigin::Merged => term_removed(set),
         RecordOrigin::Adopted => Vec::new(),
     }
@@ -224,9 +226,14 @@ fn term_removed(set: &RecordSet) -> Vec<RecordChange> {
     vec![RecordChange::Delete(set.clone()), RecordChange::Create(RecordSet { values, ..set.clone() })]
 }
 
-fn value_removed(set: &RecordSet, value: &str) -> Vec<RecordChange> {
+fn value_removed(set: &RecordSet, record: &WantedRecord) -> Vec<RecordChange> {
     let record_type = &set.record_type;
-    let is_ours = |found: &String| same_value(record_type, &plain(record_type, found), value);
+    // A DMARC record that means what is wanted is not written anew for its text.
+    let means_it = |found: &str| record.purpose == RecordPurpose::Dmarc && means(record, found);
+    let is_ours = |found: &String| {
+        let found = plain(record_type, found);
+        same_value(record_type, &found, &record.value) || means_it(&found)
+    };
     let kept: Vec<String> = set.values.iter().filter(|found| !is_ours(found)).cloned().collect();
     if kept.len() == set.values.len() {
         return Vec::new();

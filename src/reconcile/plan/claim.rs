@@ -87,8 +87,9 @@ fn adopt(subject: &Subject<'_>, identity: &Identity) -> IdentityChange {
     tags.insert(ADOPTED.to_owned(), "true".to_owned());
     if identity.tags.contains_key(RELEASED) {
         tags.insert(RELEASED.to_owned(), IS_TAKEN.to_owned());
-        tags.extend(identity.tags.get(RECORDS).map(|value| (RECORDS.to_owned(), claims::adopted(value))));
     }
+    // Whether its last owner left it, or a person took the owner's name off: these records are not of our making.
+    tags.extend(identity.tags.get(RECORDS).map(|value| (RECORDS.to_owned(), claims::adopted(value))));
     IdentityChange::Tag(tags)
 }
 

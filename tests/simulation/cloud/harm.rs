@@ -1,13 +1,13 @@
 //! What must never happen, written down when the operator does it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use ses_operator::api::spec::MxFailureBehavior;
-use ses_operator::dmarc::record::Record;
-use ses_operator::dns::{RecordChange, RecordType, ZoneId, spf, text};
+use ses_operator::dns::{RecordChange, RecordSet, RecordType, ZoneId, spf, text};
 use ses_operator::domain_name::DomainName;
 use ses_operator::ses::{IdentityChange, VerificationStatus};
 
+use super::policy::{self, Floors};
 use super::route53::Zone;
 use super::ses::Held;
 
@@ -21,12 +21,12 @@ pub struct Guard {
     pub harm: Vec<String>,
     /// Values that must survive everything.
     pub protected: BTreeSet<Foreign>,
-    /// Whether a person asked for a weaker DMARC policy.
-    pub may_weaken_dmarc: bool,
+    /// The `_dmarc` names whose record a person took out of the spec: it stays, and is nobody's.
+    pub left: BTreeSet<DomainName>,
+    /// How strict the DMARC policies must be at least.
+    pub policies: Floors,
     /// Whether an identity of others must be left as it is.
     pub leaves_foreign_identities: bool,
-    /// The claims that the API server holds: zone, name and type of each record that a status calls ours.
-    pub claims: BTreeMap<String, BTreeSet<(String, String, String)>>,
 }
 
 impl Guard {
@@ -34,7 +34,8 @@ impl Guard {
         self.harm.push(what);
     }
 
-    pub(super) fn records(&mut self, zone: &Zone, changes: &[RecordChange]) {
+    /// `claimed`: whether a status calls the record ours that a set holds.
+    pub(super) fn records(&mut self, zone: &Zone, changes: &[RecordChange], claimed: impl Fn(&RecordSet) -> bool) {
         let id = &zone.id;
         let lost: Vec<Foreign> = self
             .protected
@@ -51,17 +52,9 @@ impl Guard {
         for (_, name, record_type, value) in lost {
             self.tell(format!("the foreign value {value} of {name} {record_type} was taken away"));
         }
-        let policy = |set: &ses_operator::dns::RecordSet| {
-            set.values
-                .iter()
-                .filter_map(|value| Record::parse(&text::unquote(value)))
-                .map(|record| record.strength())
-                .max()
-        };
         for change in changes {
             let RecordChange::Create(new) = change else { continue };
-            let place = (id.to_string(), new.name.to_string(), new.record_type.to_string());
-            if !self.claims.values().any(|claims| claims.contains(&place)) {
+            if !claimed(new) {
                 // What stays of a set that our value, or our term, is taken out of.
                 let stays = |value: &String, old: &String| {
                     value == old || text::unquote(value) == spf::without(&text::unquote(old), "amazonses.com")
@@ -71,16 +64,17 @@ impl Guard {
                     self.tell(format!("{} {} was created and no status claims it", new.name, new.record_type));
                 }
             }
-            let old = changes.iter().find_map(|change| match change {
-                RecordChange::Delete(old) if old.is_at(&new.name, &new.record_type) => Some(old),
-                RecordChange::Delete(_) | RecordChange::Create(_) => None,
-            });
-            if let Some(old) = old.filter(|_| !self.may_weaken_dmarc)
-                && let (Some(before), Some(after)) = (policy(old), policy(new))
-                && after < before
-            {
-                self.tell(format!("DMARC was weakened: {:?} became {:?}", old.values, new.values));
-            }
+        }
+    }
+
+    /// The operator has written to a `_dmarc` name: `goes` says whether a SesDomain of the domain is being deleted.
+    pub(super) fn policy(&mut self, name: &DomainName, before: &[String], after: &[String], goes: bool) {
+        let (was, is) = (policy::strictness(before), policy::strictness(after));
+        if goes && is == policy::NOTHING {
+            return self.policies.forget(name);
+        }
+        if let Err(floor) = self.policies.written(name, was, is) {
+            self.tell(format!("DMARC was weakened at {name}: {before:?} became {after:?}, and {floor:?} was promised"));
         }
     }
 

@@ -71,6 +71,38 @@ fn what_console_and_terraform_made_becomes_ready_untouched_walks_to_reject_and_s
 }
 
 #[test]
+fn the_readmes_manifest_with_adopt_becomes_ready_and_adds_its_report_address() {
+    let mut simulation = set_up_by_hand(true);
+    simulation.apply(NAME, manifest(json!({"adoptionPolicy": "Adopt"})));
+    simulation.until_ready();
+    let with_reports = ["\"v=DMARC1; p=none; rua=mailto:dmarc@example.com\""];
+    assert_eq!(simulation.values("_dmarc.example.com", "TXT"), with_reports, "{}", simulation.describe());
+    simulation.pass(days(62));
+    assert!(simulation.values("_dmarc.example.com", "TXT")[0].contains("p=reject"), "{}", simulation.describe());
+    simulation.delete(NAME);
+    simulation.pass(minutes(5));
+    assert!(simulation.is_gone(NAME));
+    assert_eq!(simulation.values("_dmarc.example.com", "TXT").len(), 1, "what was there before stays");
+    simulation.no_harm();
+}
+
+#[test]
+fn a_policy_that_asks_for_something_else_than_reports_is_adopted_by_nobody() {
+    for (theirs, adoption) in [
+        ("\"v=DMARC1; p=none; rua=mailto:they@example.com\"", "Adopt"),
+        ("\"v=DMARC1; p=none; adkim=s\"", "Adopt"),
+        ("\"v=DMARC1; p=none\"", "Fail"),
+    ] {
+        let mut simulation = Simulation::new();
+        simulation.protect("_dmarc.example.com", "TXT", &[theirs]);
+        simulation.apply(NAME, manifest(json!({"adoptionPolicy": adoption})));
+        simulation.pass(hours(1));
+        assert!(simulation.condition("Stalled").contains("RecordConflict"), "{theirs}: {}", simulation.describe());
+        simulation.no_harm();
+    }
+}
+
+#[test]
 fn an_adopted_record_is_known_as_such_though_the_status_is_lost() {
     let mut simulation = set_up_by_hand(true);
     simulation.apply(NAME, manifest(walk("Adopt")));

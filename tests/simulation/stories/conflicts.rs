@@ -10,6 +10,7 @@ use crate::simulation::{NAME, Simulation, ZONE, hours, manifest, minutes};
 fn a_foreign_record_is_left_reported_and_given_way_to_until_it_goes() {
     for (name, record_type, value, said) in [
         ("_dmarc.example.com", "TXT", "\"v=DMARC1; p=reject\"", "holds \"v=DMARC1; p=reject\""),
+        ("_dmarc.example.com", "TXT", "\"v = DMARC1; p = none\"", "holds \"v = DMARC1; p = none\""),
         ("mail.example.com", "TXT", "\"v=spf1 include:elsewhere.example -all\"", "include:elsewhere.example"),
         ("mail.example.com", "MX", "10 mx.elsewhere.example", "10 mx.elsewhere.example"),
         ("mail.example.com", "CNAME", "elsewhere.example", "CNAME elsewhere.example"),

@@ -109,11 +109,11 @@ fn a_zone_or_an_identity_that_is_gone_is_no_obstacle() {
     for (zone, identity) in [(true, false), (false, true), (true, true)] {
         let mut simulation = Simulation::settled(json!({}));
         if zone {
-            simulation.state().zones.remove(ZONE);
+            simulation.state().remove_zone(ZONE);
         }
         if identity {
             let key = simulation.key();
-            simulation.state().identities.held.remove(&key);
+            simulation.state().remove_identity(&key);
         }
         simulation.operator.restart();
         simulation.delete(NAME);
@@ -244,7 +244,7 @@ fn records_of_two_zones_go() {
     simulation.state().zones.add("Z2", "mail.example.com");
     simulation.apply(NAME, manifest(json!({})));
     simulation.until_ready();
-    simulation.state().zones.remove("Z2");
+    simulation.state().remove_zone("Z2");
     simulation.operator.restart();
     simulation.delete(NAME);
     simulation.pass(minutes(5));

@@ -2,9 +2,10 @@
 
 use jiff::SignedDuration;
 use serde_json::json;
+use ses_operator::api::status::RecordOrigin;
 
 use crate::random::Random;
-use crate::simulation::{NAME, Simulation, hours, manifest, minutes};
+use crate::simulation::{NAME, Simulation, days, hours, manifest, minutes};
 
 fn seconds(seconds: i64) -> SignedDuration {
     SignedDuration::from_secs(seconds)
@@ -26,6 +27,48 @@ fn answers_that_are_old_lead_to_the_same_end() {
         assert_eq!(simulation.end(), end, "{lag} s\n{}", simulation.describe());
         simulation.rests();
     }
+}
+
+#[test]
+fn what_was_written_a_moment_ago_stays_ours_though_a_read_shows_what_stood_before() {
+    for (adoption, lag) in [("Fail", 50), ("Fail", 90), ("Adopt", 90)] {
+        let mut simulation = Simulation::settled(json!({"adoptionPolicy": adoption}));
+        simulation.state().lag = seconds(lag);
+        simulation.change(json!({"adoptionPolicy": adoption, "dmarcPolicy": {"activeStage": "reject"}}));
+        for _ in 0..10 {
+            simulation.pass(seconds(10));
+            simulation.operator.restart();
+        }
+        simulation.until_ready();
+        assert_eq!(simulation.events("RecordConflict"), [""; 0]);
+        assert_eq!(simulation.events("RecordPutBack"), [""; 0]);
+        let records = simulation.status().records;
+        assert!(records.iter().all(|entry| entry.ours && entry.origin == RecordOrigin::Created), "{records:?}");
+        simulation.pass(hours(2));
+        simulation.rests();
+    }
+}
+
+#[test]
+fn what_an_old_read_does_not_show_yet_is_not_done_again_and_again() {
+    let mut simulation = Simulation::new();
+    simulation.foreign_identity(&[("theirs", "1")]);
+    simulation.state().lag = seconds(90);
+    simulation.apply(NAME, manifest(json!({"adoptionPolicy": "Adopt"})));
+    simulation.pass(seconds(1));
+    assert_eq!(simulation.calls("ses:TagResource"), 1);
+    simulation.until_ready();
+    assert!(simulation.calls("ses:TagResource") < 10, "{}", simulation.calls("ses:TagResource"));
+
+    let mut simulation = Simulation::settled(json!({}));
+    simulation.state().lag = seconds(90);
+    simulation.delete(NAME);
+    simulation.pass(seconds(1));
+    assert_eq!(simulation.calls("ses:DeleteEmailIdentity"), 1);
+    simulation.pass(minutes(10));
+    assert!(simulation.is_gone(NAME), "{}", simulation.describe());
+    assert!(simulation.calls("ses:DeleteEmailIdentity") < 10);
+    simulation.no_orphans();
 }
 
 #[test]
@@ -52,7 +95,6 @@ fn a_resource_that_was_made_anew_under_its_name_knows_what_is_its_own() {
         simulation.api.kept().watch_lag = seconds(lag);
         simulation.api.replace(NAME, manifest(json!({})));
         simulation.operator.wake(NAME);
-        simulation.operator.watch(NAME);
         simulation.pass(hours(3));
         assert_eq!(simulation.end(), end, "{lag} s\n{}", simulation.describe());
         assert_eq!(simulation.writes().0, aws, "nothing is written in AWS");
@@ -115,6 +157,36 @@ fn a_status_restored_from_a_backup_becomes_true_again() {
         assert_eq!(simulation.writes().0, aws, "nothing is written in AWS\n{}", simulation.describe());
     }
     simulation.rests();
+}
+
+#[test]
+fn a_backup_of_an_earlier_dmarc_stage_weakens_nothing() {
+    let walk = |advancement: &str, active: Option<&str>| json!({"dmarcPolicy": {"advancement": advancement, "activeStage": active}});
+    for advancement in ["Automatic", "Manual"] {
+        let mut simulation = Simulation::settled(walk(advancement, None));
+        simulation.pass(days(10));
+        let backup = simulation.status();
+        for (stage, wait) in [("quarantine", 25), ("reject", 31)] {
+            let case = format!("{advancement}, {stage}");
+            simulation.pass(days(wait));
+            if advancement == "Manual" {
+                simulation.change(walk(advancement, Some(stage)));
+                simulation.pass(hours(2));
+                simulation.change(walk(advancement, None));
+                simulation.pass(hours(2));
+            }
+            let (policy, aws) = (simulation.values("_dmarc.example.com", "TXT"), simulation.writes().0);
+            assert!(policy[0].contains(&format!("p={stage}")), "{case}: {policy:?}");
+            simulation.api.edit(NAME, |resource| resource.status = Some(backup.clone()));
+            simulation.operator.restart();
+            simulation.pass(hours(5));
+            assert_eq!(simulation.values("_dmarc.example.com", "TXT"), policy, "{case}\n{}", simulation.describe());
+            assert_eq!(simulation.writes().0, aws, "{case}: nothing is written in AWS\n{}", simulation.describe());
+            assert!(simulation.is("Ready", "True"), "{case}\n{}", simulation.describe());
+            assert_eq!(simulation.status().dmarc.map(|dmarc| dmarc.stage).as_deref(), Some(stage), "{case}");
+            simulation.rests();
+        }
+    }
 }
 
 #[test]

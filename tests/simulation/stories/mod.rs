@@ -10,6 +10,7 @@ mod dmarc;
 mod drift;
 mod faults;
 mod handover;
+mod lost_answers;
 mod mail_from;
 mod merging;
 mod ownership;

@@ -44,6 +44,28 @@ fn an_identity_of_another_cluster_is_left_alone_even_where_adoption_is_allowed()
 }
 
 #[test]
+fn what_a_lost_owner_made_is_adopted_as_the_message_says_and_stays() {
+    let mut simulation = Simulation::settled(json!({}));
+    simulation.api.vanish(NAME);
+    simulation.operator.restart();
+    simulation.apply("other", manifest(json!({"adoptionPolicy": "Adopt"})));
+    simulation.pass(hours(1));
+    let stalled = simulation.condition_of("other", "Stalled");
+    assert!(stalled.contains("take the tags ses-operator.dev/cluster, /namespace and /name off"), "{stalled}");
+    for tag in ["cluster", "namespace", "name"] {
+        simulation.state().by_hand("example.com").identity.tags.remove(&format!("ses-operator.dev/{tag}"));
+    }
+    let records = simulation.state().zones.zone("Z1").sets.len();
+    assert!(simulation.until(hours(20), |simulation| simulation.condition_of("other", "Ready").starts_with("True")));
+    simulation.pass(hours(1));
+    simulation.delete("other");
+    simulation.pass(minutes(5));
+    assert!(simulation.is_gone("other") && simulation.identity().is_some());
+    let left = simulation.state().zones.zone("Z1").sets.len();
+    assert_eq!(left, records, "{}", simulation.describe());
+}
+
+#[test]
 fn an_adopted_identity_is_managed_and_kept_when_the_resource_goes() {
     let mut simulation = Simulation::new();
     simulation.foreign_identity(&[("team", "other")]);
@@ -75,7 +97,7 @@ fn an_adopted_identitys_own_mail_from_domain_is_not_managed_where_the_spec_asks_
         let mut state = simulation.state();
         let now = state.now();
         let put = Some((DomainName::new("old.example.com"), MxFailureBehavior::RejectMessage));
-        state.identities.held("example.com").put_mail_from(put, now, true);
+        state.by_hand("example.com").put_mail_from(put, now, true);
     }
     let spec = manifest(json!({"adoptionPolicy": "Adopt", "mailFromSubdomain": null, "mxFailureBehavior": null}));
     simulation.apply(NAME, spec);
@@ -262,9 +284,9 @@ fn whoever_reads_another_claim_after_its_own_yields() {
     // The answer is lost, and before the next look another cluster has put its name over ours.
     simulation.strike("ses:TagResource", 1, crate::cloud::faults::Strike::LoseAnswer);
     assert!(simulation.until(minutes(1), tagged));
-    let tags = &mut simulation.state().identities.held("example.com").identity.tags.clone();
+    let tags = &mut simulation.state().by_hand("example.com").identity.tags.clone();
     tags.insert("ses-operator.dev/cluster".to_owned(), "cluster-2".to_owned());
-    simulation.state().identities.held("example.com").identity.tags.clone_from(tags);
+    simulation.state().by_hand("example.com").identity.tags.clone_from(tags);
     let writes = simulation.writes().0;
     simulation.pass(hours(1));
     assert!(simulation.condition("Stalled").contains("of the cluster cluster-2"), "{}", simulation.describe());

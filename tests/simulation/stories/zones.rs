@@ -91,7 +91,7 @@ fn a_zone_too_large_for_one_listing_is_looked_up_by_name() {
 #[test]
 fn a_zone_that_was_deleted_stalls_and_a_new_one_is_filled() {
     let mut simulation = Simulation::settled(json!({}));
-    simulation.state().zones.remove("Z1");
+    simulation.state().remove_zone("Z1");
     simulation.pass(minutes(61));
     assert!(simulation.condition("Stalled").contains("HostedZoneNotFound"), "{}", simulation.describe());
     simulation.state().zones.add("Z9", "example.com");
