@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex};
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use ses_operator::api::{FINALIZER, SesDomain, SesDomainStatus};
+use ses_operator::api::{FINALIZER, SesDomain};
 use ses_operator::clock::Clock;
 use ses_operator::clock::simulated::Hand;
 use ses_operator::cloud::{CloudError, ErrorKind};
 use ses_operator::controller::neighbors;
 use ses_operator::dns::snapshot::Dns;
 use ses_operator::quota::Class;
-use ses_operator::reconcile::report::{Next, conditions};
+use ses_operator::reconcile::report::Next;
 use ses_operator::reconcile::subject::Settings;
 use ses_operator::reconcile::{Journal, Outcome, Reconciler};
 use ses_operator::rounds::{Rounds, Watched};
@@ -242,10 +242,10 @@ impl Operator {
         self.reconciles += 1;
         let reconciler = Arc::clone(&self.run.reconciler);
         let connection = self.run.connection.clone();
-        let (clock, began) = (reconciler.clock.clone(), self.run.began);
+        let began = self.run.began;
         self.run.in_flight.insert(key.clone());
         self.run.tasks.spawn(Box::pin(async move {
-            let answer = Box::new(reconcile(&reconciler, &connection, &seen, began, &clock).await);
+            let answer = Box::new(reconcile(&reconciler, &connection, &seen, began).await);
             End::Reconciled { name: key, began: now, answer }
         }));
         true
@@ -297,7 +297,6 @@ async fn reconcile(
     connection: &Connection,
     seen: &Arc<SesDomain>,
     began: Timestamp,
-    clock: &Clock,
 ) -> Result<Option<Outcome>, CloudError> {
     let mut resource = connection.latest(seen);
     let deleting = resource.metadata.deletion_timestamp.is_some();
@@ -310,11 +309,7 @@ async fn reconcile(
         resource = connection.finalize(&resource, true).await?;
     }
     if !deleting && resource.status.as_ref().is_none_or(|status| status.conditions.is_empty()) {
-        let generation = resource.metadata.generation.unwrap_or_default();
-        let first = SesDomainStatus {
-            conditions: conditions::at_first_sight(generation, to_the_second(clock.now())),
-            ..resource.status.clone().unwrap_or_default()
-        };
+        let first = reconciler.greeting(&resource);
         connection.save(&resource, &first).await?;
         resource = connection.latest(&resource);
     }
@@ -331,9 +326,4 @@ async fn reconcile(
         return Ok(None);
     }
     Ok(Some(outcome))
-}
-
-/// A time as JSON holds it.
-fn to_the_second(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
