@@ -115,7 +115,7 @@ pub struct Identities {
     /// When a verification ends if the records stay as they were when SES looked last.
     pub(super) next_turn: Option<Timestamp>,
     made: usize,
-    /// What stood at each call of late, while reads lag behind.
+    /// What stood after each change of late, while reads lag behind.
     past: VecDeque<(Timestamp, BTreeMap<IdentityKey, Held>)>,
 }
 
@@ -169,16 +169,21 @@ impl Identities {
 
     /// The identities as a read shows them that lags behind.
     fn shown(&mut self, now: Timestamp, lag: SignedDuration) -> &BTreeMap<IdentityKey, Held> {
+        self.remember(now, lag);
+        self.past.front().map_or(&self.held, |(_, held)| held)
+    }
+
+    /// Remembers what stands now, for as long as a read may show it.
+    pub(super) fn remember(&mut self, now: Timestamp, lag: SignedDuration) {
         if lag.is_zero() {
             self.past.clear();
-            return &self.held;
+            return;
         }
         self.past.push_back((now, self.held.clone()));
         // The youngest that is old enough stays in front.
         while self.past.get(1).is_some_and(|(at, _)| *at + lag <= now) {
             self.past.pop_front();
         }
-        self.past.front().map_or(&self.held, |(_, held)| held)
     }
 
     /// Deletes an identity, and answers with it if there was one.
