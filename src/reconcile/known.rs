@@ -16,10 +16,9 @@ pub(super) fn has_identity(subject: &Subject<'_>) -> bool {
     subject.status.identity.is_some() || subject.deleting
 }
 
-/// The identity's own record of what it has, where the status was lost.
-fn lost<'a>(subject: &Subject<'_>, identity: Option<&'a Identity>) -> Option<&'a Identity> {
-    let is_ours = |identity: &&Identity| matches!(subject.owner.judge(&identity.tags), Ownership::Ours { .. });
-    identity.filter(is_ours).filter(|_| subject.status.identity.is_none())
+/// The identity that is ours by its tags: what they claim, and the status does not speak of, was lost with a status.
+fn ours<'a>(subject: &Subject<'_>, identity: Option<&'a Identity>) -> Option<&'a Identity> {
+    identity.filter(|identity| matches!(subject.owner.judge(&identity.tags), Ownership::Ours { .. }))
 }
 
 /// Whether a list lacks a zone that holds records of ours, or must hold them.
@@ -28,7 +27,7 @@ pub(super) fn lacks_a_zone(subject: &Subject<'_>, identity: Option<&Identity>, z
     let of_records = subject.status.records.iter().filter(|entry| entry.ours).map(|entry| &entry.hosted_zone_id);
     let lacks = |name: &DomainName| matches!(zone_for(name, zones, None, &[]), Err(ZoneError::NotFound { .. }));
     !of_records.chain(subject.status.hosted_zones.iter().map(|zone| &zone.id)).all(is_listed)
-        || (lost(subject, identity).is_some() && lacks(&subject.domain()))
+        || (ours(subject, identity).is_some() && lacks(&subject.domain()))
 }
 
 /// The names in a zone at which records of ours should stand, and nothing does.
@@ -42,11 +41,16 @@ pub(super) fn missing(
     let domain = subject.domain();
     let is_known = |entry: &&RecordStatus| entry.ours && entry.published && entry.hosted_zone_id == zone.0;
     let of_ledger = ledger::entries(subject.status, &domain).filter(is_known).map(|entry| DomainName::new(&entry.name));
-    let of_tag = lost(subject, identity).into_iter().flat_map(|identity| {
+    let of_tag = ours(subject, identity).into_iter().flat_map(|identity| {
         let dkim = dkim_records(subject, &identity.dkim).into_iter().chain(mail_from_records(subject));
         let names =
             dkim.map(|record| (record.purpose, record.name)).chain([(RecordPurpose::Dmarc, dmarc_name(&domain))]);
-        let claimed = names.filter(|(purpose, _)| claims::origin(&identity.tags, *purpose, subject).is_some());
+        let is_told = |(purpose, name): &(RecordPurpose, DomainName)| {
+            let entries = &subject.status.records;
+            entries.iter().any(|entry| entry.purpose == *purpose && name.is(&entry.name))
+        };
+        let is_claimed = |purpose| claims::origin(&identity.tags, purpose, subject).is_some();
+        let claimed = names.filter(|known| !is_told(known) && is_claimed(known.0));
         let preferred = subject.spec.hosted_zone_id().map(|id| ZoneId(id.to_owned()));
         let here =
             |name: &DomainName| zone_for(name, zones, preferred.as_ref(), &[]).is_ok_and(|found| found.id == *zone);

@@ -47,7 +47,7 @@ pub mod subject;
 pub mod verdict;
 
 use observe::Observed;
-use plan::Plan;
+use plan::{Change, Plan};
 use preview::Preview;
 use report::{Event, Next, Report};
 use schedule::Freshness;
@@ -118,7 +118,8 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
         let mut made = Vec::new();
         for pass in 1.. {
             let subject = self.subject(resource, &status, &neighbors);
-            let (observed, plan) = self.decide(&subject).await;
+            let is_new = made.iter().any(|change| matches!(change, Change::CreateIdentity(_)));
+            let (observed, plan) = self.decide(&subject, is_new).await;
             if !plan.changes.is_empty() {
                 let ahead = report::write_ahead(&subject, &observed, &plan, self.now());
                 if claims_more(&ahead, &written) {
@@ -165,7 +166,7 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
         let mut status = resource.status.clone().unwrap_or_default();
         skew::correct(&mut status, self.now());
         let subject = self.subject(resource, &status, &neighbors);
-        let (observed, plan) = self.decide(&subject).await;
+        let (observed, plan) = self.decide(&subject, false).await;
         preview::preview(&subject, &observed, &plan, plan.at)
     }
 
@@ -182,8 +183,9 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
         self.identities.forget(&self.subject(resource, &status, &Neighbors::default()).key());
     }
 
-    /// Steps one and two. A plan that writes, or that names a problem, is made on what was read just now.
-    async fn decide(&self, subject: &Subject<'_>) -> (Observed, Plan) {
+    /// Steps one and two. A plan that writes, or that names a problem, is made on what was read just now. `is_new`: this
+    /// reconcile made the identity.
+    async fn decide(&self, subject: &Subject<'_>, is_new: bool) -> (Observed, Plan) {
         let now = self.now();
         if let Some(problem) = plan::refusal(subject).filter(|_| !subject.deleting || subject.has_made_nothing()) {
             let refused = Plan { at: now, problems: vec![problem], gone: subject.deleting, ..Plan::default() };
@@ -191,7 +193,7 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
             return (Observed::nothing(now), Plan { ledger, ..refused });
         }
         let freshness = schedule::freshness(subject, now);
-        let observed = Box::pin(self.observe(subject, freshness, now)).await;
+        let observed = Box::pin(self.observe(subject, is_new, freshness, now)).await;
         let plan = plan::plan(subject, &observed, self.now());
         let needed = schedule::fresh_enough(&plan, freshness, now);
         // What was asked for was answered, as well as it could be: only who asks for more is told more.
@@ -203,13 +205,13 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
         if !is_stale {
             return (observed, plan);
         }
-        let observed = Box::pin(self.observe(subject, needed, now)).await;
+        let observed = Box::pin(self.observe(subject, is_new, needed, now)).await;
         let plan = plan::plan(subject, &observed, self.now());
         (observed, plan)
     }
 
-    async fn observe(&self, subject: &Subject<'_>, freshness: Freshness, now: Timestamp) -> Observed {
-        observe::observe(subject, &self.identities, &self.dns, &self.public, freshness, now).await
+    async fn observe(&self, subject: &Subject<'_>, is_new: bool, freshness: Freshness, now: Timestamp) -> Observed {
+        observe::observe(subject, is_new, &self.identities, &self.dns, &self.public, freshness, now).await
     }
 
     fn subject<'a>(

@@ -96,9 +96,11 @@ impl Observed {
 }
 
 /// Reads the identity, the zones, the records around our names, and how far our changes have come; and, where our term
-/// would be put into an SPF policy, what public DNS says of all that it includes.
+/// would be put into an SPF policy, what public DNS says of all that it includes. `is_new`: the identity was made a moment ago,
+/// and what its tags claim has yet to be.
 pub async fn observe<S: IdentityService, D: DnsProvider>(
     subject: &Subject<'_>,
+    is_new: bool,
     identities: &Identities<S>,
     dns: &Dns<D>,
     public: &PublicNames,
@@ -135,7 +137,7 @@ pub async fn observe<S: IdentityService, D: DnsProvider>(
             let root = subject.domain();
             let mut found = dns.record_sets(&zone, size, &root, &names, freshness.records).await;
             if let Ok((sets, _)) = &found {
-                let missing = known::missing(subject, identity_found, &zone, zones, sets);
+                let missing = known::missing(subject, identity_found.filter(|_| !is_new), &zone, zones, sets);
                 match dns.stands_after_all(&zone, &root, &missing).await {
                     Ok(false) => {}
                     Ok(true) => found = dns.record_sets(&zone, size, &root, &names, freshness.records).await,
