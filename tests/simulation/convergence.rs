@@ -82,6 +82,7 @@ fn in_peace(story: &Story, mutant: Mutant, longer: &[usize]) -> Peace {
             peace.pass(A_DAY);
         }
         peace.no_harm();
+        peace.no_orphans();
         ends.push(peace.end());
         must_be_good(turn, &mut peace);
     }
@@ -104,6 +105,7 @@ fn in_war(seed: u64, peace: &Peace, mutant: Mutant) -> usize {
             longer_peace = Some(in_peace(&story, mutant, &longer));
         }
         war.no_harm();
+        war.no_orphans();
         let as_long = longer_peace.as_ref().unwrap_or(peace);
         let differences = as_long.ends[act].differences(&war.end());
         let when = turn.map_or_else(|| "set up".to_owned(), ToString::to_string);
@@ -125,7 +127,6 @@ fn begin(turn: Option<&Turn>, simulation: &mut Simulation) {
 /// The end of an act is a good one, and it rests there.
 fn must_be_good(turn: Option<&Turn>, simulation: &mut Simulation) {
     truth::must_be_told(simulation);
-    simulation.no_orphans();
     simulation.rests_for(minutes(30));
     if matches!(turn, Some(Turn::Delete)) {
         assert!(simulation.is_gone(NAME), "it does not go\n{}", simulation.describe());

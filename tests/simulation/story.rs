@@ -3,11 +3,14 @@
 use std::fmt;
 
 use serde_json::{Value, json};
-use ses_operator::api::spec::{AdoptionPolicy, OnConflict, Policy, SesDomainSpec};
+use ses_operator::api::spec::{AdoptionPolicy, OnConflict, SesDomainSpec};
+use ses_operator::dmarc::record::render;
 use ses_operator::dns::public::Asked;
+use ses_operator::dns::text;
 use ses_operator::domain_name::DomainName;
 
 use crate::cloud::Intruder;
+use crate::cloud::policy::strictness;
 use crate::cloud::route53::Zone;
 use crate::mutants::Mutant;
 use crate::random::Random;
@@ -122,7 +125,9 @@ impl Story {
         if self.seed.is_multiple_of(7) {
             simulation.state().zones.zone(ZONE).page = 4;
         }
-        simulation.state().others.publish("elsewhere.example", Asked::Txt, &[elsewhere(self.seed)]);
+        let (policy, is_long) = elsewhere(self.seed);
+        simulation.state().others.publish("elsewhere.example", Asked::Txt, &[policy]);
+        simulation.state().guard.spends_all_look_ups = is_long.then_some("include:elsewhere.example");
         simulation.state().delays.put_restarts = self.put_restarts;
         simulation.state().watches_words = true;
         for (zone, name, record_type, values) in &self.records {
@@ -133,7 +138,7 @@ impl Story {
                 let is_policy = value.contains("v=") || *record_type == "MX";
                 let is_merged = merged && value.contains("v=spf1");
                 // It is adopted where no more than reports are wanted besides.
-                let is_adopted = self.adopts() && value.contains("v=DMARC1") && self.wants_subdomains_as_in(value);
+                let is_adopted = self.adopts() && value.contains("v=DMARC1") && self.has_stage_as_strict_as(value);
                 if is_adopted {
                     // It was there before, so it stays, whatever was written into it.
                     simulation.state().guard.left.insert(DomainName::new(name));
@@ -172,12 +177,13 @@ impl Story {
         std::iter::once(&self.spec).chain(edited)
     }
 
-    /// Whether a DMARC record says of subdomains what some spec of the story wants.
-    fn wants_subdomains_as_in(&self, record: &str) -> bool {
-        let said = [Policy::None, Policy::Quarantine, Policy::Reject]
-            .into_iter()
-            .find(|policy| record.contains(&format!("sp={}", format!("{policy:?}").to_lowercase())));
-        self.specs().any(|spec| spec.dmarc_policy.as_ref().and_then(|policy| policy.subdomain_policy) == said)
+    /// Whether a DMARC record is as strict as a stage of some spec of the story.
+    fn has_stage_as_strict_as(&self, record: &str) -> bool {
+        let found = strictness(&[record.to_owned()]);
+        self.specs().filter_map(|spec| spec.dmarc_policy.as_ref()).any(|policy| {
+            let mut stages = policy.stages.iter().map(|stage| text::quote(&render(policy, stage)));
+            stages.any(|stage| strictness(&[stage]) == found)
+        })
     }
 
     fn overwrites(&self) -> bool {
@@ -195,12 +201,12 @@ impl Story {
     }
 }
 
-/// The SPF policy of elsewhere.example: in some seeds our term can't stand beside what includes it.
-fn elsewhere(seed: u64) -> &'static str {
+/// The SPF policy of elsewhere.example, and whether it is so long that our term can't stand beside what includes it.
+fn elsewhere(seed: u64) -> (&'static str, bool) {
     if seed.is_multiple_of(3) {
-        "v=spf1 ptr ptr ptr ptr ptr exists:%{i} exists:%{l} exists:%{s} exists:%{h} -all"
+        ("v=spf1 ptr ptr ptr ptr ptr exists:%{i} exists:%{l} exists:%{s} exists:%{h} -all", true)
     } else {
-        "v=spf1 a:x.elsewhere.example ip4:192.0.2.0/24 -all"
+        ("v=spf1 a:x.elsewhere.example ip4:192.0.2.0/24 -all", false)
     }
 }
 
