@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use ses_operator::api::spec::{AdoptionPolicy, OnConflict, SesDomainSpec};
 use ses_operator::dmarc::record::render;
@@ -12,9 +13,13 @@ use ses_operator::domain_name::DomainName;
 use crate::cloud::Intruder;
 use crate::cloud::policy::strictness;
 use crate::cloud::route53::Zone;
+use crate::deeds::Deed;
 use crate::mutants::Mutant;
 use crate::random::Random;
-use crate::simulation::{NAME, Simulation, ZONE, manifest};
+use crate::simulation::{NAME, Simulation, ZONE, manifest, minutes};
+
+/// How long an act of a story lasts: whatever went wrong at first is over by then.
+pub const AN_ACT: SignedDuration = SignedDuration::from_mins(130);
 
 /// What some seeds are about.
 pub struct Story {
@@ -35,14 +40,26 @@ pub struct Story {
 pub enum Turn {
     /// They edit the spec.
     Edit(Box<SesDomainSpec>),
+    /// Others do something behind the operator's back.
+    Others(Deed),
     /// They delete the resource.
     Delete,
 }
 
 impl Turn {
+    /// How long it lasts until all is settled again. What is found within the hour alone, and told by SES an hour later,
+    /// takes longer.
+    pub fn lasts(&self) -> SignedDuration {
+        match self {
+            Self::Others(_) => minutes(300),
+            Self::Edit(_) | Self::Delete => AN_ACT,
+        }
+    }
+
     pub fn take(&self, simulation: &mut Simulation) {
         match self {
             Self::Edit(spec) => simulation.apply(NAME, spec.as_ref().clone()),
+            Self::Others(deed) => deed.do_it(simulation),
             Self::Delete => simulation.delete(NAME),
         }
     }
@@ -52,6 +69,7 @@ impl fmt::Display for Turn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Edit(spec) => write!(f, "edited to {}", serde_json::to_string(spec).unwrap_or_default()),
+            Self::Others(deed) => deed.fmt(f),
             Self::Delete => f.write_str("deleted"),
         }
     }
@@ -99,6 +117,10 @@ impl Story {
             let later = draw_spec(draw, &zones);
             // What the API server would refuse is not asked for.
             turns.push(Turn::Edit(Box::new(SesDomainSpec { adoption_policy: spec.adoption_policy, ..later })));
+        }
+        if draw.once_in(2) {
+            let place = usize::try_from(draw.between(0, 1)).expect("small").min(turns.len());
+            turns.insert(place, Turn::Others(Deed::draw(draw)));
         }
         if turns.is_empty() || draw.once_in(2) {
             turns.push(Turn::Delete);
@@ -172,7 +194,7 @@ impl Story {
     fn specs(&self) -> impl Iterator<Item = &SesDomainSpec> {
         let edited = self.turns.iter().filter_map(|turn| match turn {
             Turn::Edit(spec) => Some(spec.as_ref()),
-            Turn::Delete => None,
+            Turn::Others(_) | Turn::Delete => None,
         });
         std::iter::once(&self.spec).chain(edited)
     }

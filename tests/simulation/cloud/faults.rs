@@ -105,7 +105,7 @@ impl Faults {
         self.throttling = Some(Throttling { random, all_until, half_until });
     }
 
-    /// Refuses every call of a service, `api`, `ses` or `route53`, in this time.
+    /// Refuses every call of a service, `api:`, `ses:` or `route53:`, in this time.
     pub fn refuse(&mut self, service: &'static str, from: Timestamp, until: Timestamp, kind: ErrorKind) {
         self.outages.push(Outage { service, from, until, kind });
     }

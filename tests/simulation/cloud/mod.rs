@@ -10,6 +10,7 @@
 //! | [`policy`] | how strict a DMARC policy is, and that it never becomes weaker by itself |
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -93,6 +94,8 @@ pub struct State {
     pub intruder: Option<Intruder>,
     /// How often each operation was called, refused calls too.
     pub calls: BTreeMap<&'static str, usize>,
+    /// Which calls were made, at which time and in which order, as a hash.
+    pub course: u64,
     /// How many calls changed something.
     pub mutations: usize,
     /// How many calls would have changed something, whatever came of them.
@@ -133,6 +136,7 @@ impl Cloud {
             intruder: None,
             guard: Guard::default(),
             calls: BTreeMap::new(),
+            course: 0,
             mutations: 0,
             sent: 0,
             told: std::env::var_os("TRACE").is_some(),
@@ -286,6 +290,9 @@ impl Cloud {
         *state.calls.entry(operation).or_default() += 1;
         state.sent += usize::from(!reads(operation));
         let now = state.now();
+        let mut course = DefaultHasher::new();
+        (state.course, now, operation, object).hash(&mut course);
+        state.course = course.finish();
         let strike = state.faults.strike(operation, object, now);
         if state.told {
             println!("{now} {operation} {object} {strike:?}");
