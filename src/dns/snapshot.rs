@@ -78,6 +78,7 @@ impl<P: DnsProvider> Dns<P> {
     ) -> Result<(Vec<RecordSet>, Timestamp), CloudError> {
         let of = self.zone(zone);
         let mut view = of.view.lock().await;
+        view.enter(root);
         if let Some(answer) = view.answer(root, names, not_before) {
             return Ok(answer);
         }
@@ -105,10 +106,11 @@ impl<P: DnsProvider> Dns<P> {
     ) -> Result<T, CloudError> {
         let of = self.zone(zone);
         let mut view = of.view.lock().await;
+        domains.iter().for_each(|(domain, _)| view.enter(domain));
         if size.div_ceil(PAGE) <= domains.len().max(1) {
             self.read_whole(zone, &mut view).await?;
         } else {
-            *view = ZoneView::default();
+            view.clear();
             for (domain, names) in domains {
                 self.read_part(zone, domain, names, Timestamp::MIN, &mut view).await?;
             }
@@ -121,6 +123,17 @@ impl<P: DnsProvider> Dns<P> {
         let known = self.zones().get(zone).cloned();
         if let Some(known) = known {
             *known.view.lock().await = ZoneView::default();
+            self.drop_if_unused(zone, &known);
+        }
+    }
+
+    /// Whoever reads at `root` needs it no longer: the last one of those for whom a zone was read leaves nothing behind.
+    pub async fn leave(&self, zone: &ZoneId, root: &DomainName) {
+        let known = self.zones().get(zone).cloned();
+        if let Some(known) = known
+            && known.view.lock().await.leave(root)
+        {
+            self.drop_if_unused(zone, &known);
         }
     }
 
@@ -163,13 +176,10 @@ impl<P: DnsProvider> Dns<P> {
     pub async fn prune(&self, time: Timestamp) {
         let zones: Vec<(ZoneId, Arc<Zone>)> =
             self.zones().iter().map(|(id, zone)| (id.clone(), Arc::clone(zone))).collect();
-        let now = self.clock.now();
         for (id, zone) in zones {
             let is_empty = !zone.view.lock().await.prune(time);
-            let mut zones = self.zones();
-            // Two of them are held here: whoever else has one is about to use it.
-            if is_empty && zone.writer.is_quiet(now) && Arc::strong_count(&zone) <= 2 {
-                zones.remove(&id);
+            if is_empty {
+                self.drop_if_unused(&id, &zone);
             }
         }
         self.zones().shrink_to_fit();
@@ -178,6 +188,15 @@ impl<P: DnsProvider> Dns<P> {
         };
         self.arrivals().retain(|_, arrival| Arc::strong_count(arrival) > 1 || !is_old(arrival));
         self.arrivals().shrink_to_fit();
+    }
+
+    /// Drops a zone of which nothing is known, and into which nothing is being written.
+    fn drop_if_unused(&self, id: &ZoneId, zone: &Arc<Zone>) {
+        let mut zones = self.zones();
+        // Two of them are held here: whoever else has one is about to use it.
+        if zone.writer.is_quiet(self.clock.now()) && Arc::strong_count(zone) <= 2 {
+            zones.remove(id);
+        }
     }
 
     async fn read_whole(&self, zone: &ZoneId, view: &mut ZoneView) -> Result<(), CloudError> {
@@ -242,6 +261,6 @@ impl<P: DnsProvider> Sends for Dns<P> {
     }
 
     async fn unsure(&self, zone: &ZoneId) {
-        *self.zone(zone).view.lock().await = ZoneView::default();
+        self.zone(zone).view.lock().await.clear();
     }
 }

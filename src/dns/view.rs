@@ -4,7 +4,7 @@
 //! 10,000 records the few names of one domain are looked up.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 
@@ -28,6 +28,8 @@ pub struct ZoneView {
     spent: usize,
     /// How many sets the zone held when it was read whole, and those that we have added since: the list of zones may be older.
     held: usize,
+    /// The domains for which it was read, and that may ask again.
+    readers: HashSet<DomainName>,
 }
 
 #[derive(Clone, Debug)]
@@ -163,7 +165,8 @@ impl ZoneView {
     pub fn take_whole(&mut self, record_sets: Vec<RecordSet>, read_at: Timestamp) {
         let held = record_sets.len();
         let sets = Sets::new(record_sets);
-        *self = Self { whole: Some(Whole { read_at, sets, distrusted: Vec::new() }), held, ..Self::default() };
+        let readers = std::mem::take(&mut self.readers);
+        *self = Self { whole: Some(Whole { read_at, sets, distrusted: Vec::new() }), held, readers, ..Self::default() };
     }
 
     /// A domain was read by itself, with so many calls.
@@ -197,6 +200,29 @@ impl ZoneView {
         {
             whole.distrusted.push(root.clone());
         }
+    }
+
+    /// Somebody reads at `root`, and may ask again.
+    pub fn enter(&mut self, root: &DomainName) {
+        if !self.readers.contains(root) {
+            self.readers.insert(root.clone());
+        }
+    }
+
+    /// Whoever reads at `root` will not ask again. Tells whether he was the last: then nothing is left.
+    pub fn leave(&mut self, root: &DomainName) -> bool {
+        self.readers.remove(root);
+        self.parts.remove(root);
+        let last = self.readers.is_empty();
+        if last {
+            self.clear();
+        }
+        last
+    }
+
+    /// Forgets what was read.
+    pub fn clear(&mut self) {
+        *self = Self { readers: std::mem::take(&mut self.readers), held: self.held, ..Self::default() };
     }
 
     /// Forgets what was read before `time`. Tells whether anything is left.
@@ -245,6 +271,20 @@ mod tests {
         assert_eq!(names(&view, "a.example.com", 0), Some(a.map(str::to_owned).to_vec()));
         let below_an_alias = ["b.example.com CNAME", "example.com NS"];
         assert_eq!(names(&view, "x.b.example.com", 0), Some(below_an_alias.map(str::to_owned).to_vec()));
+    }
+
+    #[test]
+    fn what_was_read_for_several_is_forgotten_once_the_last_of_them_has_left() {
+        let mut view = view(&[("a.example.com", RecordType::Txt)]);
+        let [a, b] = ["a.example.com", "b.example.com"].map(DomainName::new);
+        for root in [&a, &b, &a] {
+            view.enter(root);
+        }
+        assert!(!view.leave(&a));
+        assert!(names(&view, "a.example.com", 0).is_some());
+        assert!(!view.leave(&a), "it has left before");
+        assert!(view.leave(&b));
+        assert_eq!(names(&view, "a.example.com", 0), None);
     }
 
     #[test]

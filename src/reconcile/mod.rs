@@ -16,6 +16,7 @@
 //! | [`preview`] | what would be done, told beforehand |
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::future::Future;
 
 use jiff::{Timestamp, Unit};
@@ -23,9 +24,10 @@ use jiff::{Timestamp, Unit};
 use crate::api::status::{IdentityStatus, RecordStatus};
 use crate::api::{SesDomain, SesDomainStatus};
 use crate::clock::Clock;
-use crate::dns::DnsProvider;
 use crate::dns::public::snapshot::PublicNames;
 use crate::dns::snapshot::Dns;
+use crate::dns::{DnsProvider, ZoneId};
+use crate::domain_name::DomainName;
 use crate::quota::{Caller, Class};
 use crate::ses::IdentityService;
 use crate::ses::ownership::Owner;
@@ -144,6 +146,9 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
             if status != *written && !gone {
                 journal.save(resource, &status).await?;
             }
+            if gone || self.comes_to_rest(resource, &status) {
+                self.leave(resource, &status).await;
+            }
             return Ok(Outcome { next, failure, gone, status });
         }
         unreachable!("the loop returns")
@@ -179,6 +184,23 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
     pub fn forget(&self, resource: &SesDomain) {
         let status = resource.status.clone().unwrap_or_default();
         self.identities.forget(&self.subject(resource, &status, &Neighbors::default()).key());
+    }
+
+    /// Whether a resource was not at rest before, and is by this status. One that is looked at while it rests shares what
+    /// the rounds have read with others.
+    fn comes_to_rest(&self, resource: &SesDomain, status: &SesDomainStatus) -> bool {
+        let now = self.now();
+        rest::at_rest_as(resource, status, now) && !rest::at_rest(resource, now)
+    }
+
+    /// Forgets what was read for a resource that won't ask again soon: thousands of them take no room.
+    async fn leave(&self, resource: &SesDomain, status: &SesDomainStatus) {
+        self.identities.forget(&self.subject(resource, status, &Neighbors::default()).key());
+        let records = resource.status.iter().chain([status]).flat_map(|status| &status.records);
+        let zones: BTreeSet<ZoneId> = records.map(|entry| ZoneId(entry.hosted_zone_id.clone())).collect();
+        for zone in &zones {
+            self.dns.leave(zone, &DomainName::new(&resource.spec.domain)).await;
+        }
     }
 
     /// Steps one and two. A plan that writes, or that names a problem, is made on what was read just now.

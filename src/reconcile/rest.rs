@@ -17,8 +17,12 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// Whether a resource's own status says that there is nothing to do, and nothing to wait for.
 pub fn at_rest(resource: &SesDomain, now: Timestamp) -> bool {
+    resource.status.as_ref().is_some_and(|status| at_rest_as(resource, status, now))
+}
+
+/// The same of a resource whose status is another one by now.
+pub fn at_rest_as(resource: &SesDomain, status: &SesDomainStatus, now: Timestamp) -> bool {
     let metadata = &resource.metadata;
-    let Some(status) = &resource.status else { return false };
     let held = metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER);
     let undeleted = metadata.deletion_timestamp.is_none();
     let is_true = |name: &str| status.conditions.iter().any(|it| it.type_ == name && it.status == "True");
@@ -27,7 +31,7 @@ pub fn at_rest(resource: &SesDomain, now: Timestamp) -> bool {
     let quiet = !is_true("Reconciling") && !is_true("Stalled") && status.pending_changes.is_empty();
     let repaired = schedule::next_after_repair(status, now).is_some();
     let due = stage_end(status).is_some_and(|end| end <= now);
-    held && undeleted && is_answered(resource) && well && quiet && is_verified(status) && !repaired && !due
+    held && undeleted && is_answered_by(resource, status) && well && quiet && is_verified(status) && !repaired && !due
 }
 
 /// When a resource that is at rest is looked at again: where its DMARC stage ends, and once a day.
@@ -52,12 +56,14 @@ pub fn daily(uid: &str, now: Timestamp) -> Timestamp {
 
 /// Whether the status speaks of what was asked for last.
 pub fn is_answered(resource: &SesDomain) -> bool {
+    resource.status.as_ref().is_some_and(|status| is_answered_by(resource, status))
+}
+
+fn is_answered_by(resource: &SesDomain, status: &SesDomainStatus) -> bool {
     let metadata = &resource.metadata;
     let requested = metadata.annotations.as_ref().and_then(|annotations| annotations.get(RECONCILE_REQUESTED_AT));
-    resource.status.as_ref().is_some_and(|status| {
-        let answered = requested.is_none() || requested == status.last_handled_reconcile_at.as_ref();
-        status.observed_generation == metadata.generation && answered
-    })
+    let answered = requested.is_none() || requested == status.last_handled_reconcile_at.as_ref();
+    status.observed_generation == metadata.generation && answered
 }
 
 /// Whether all that the spec asks for is written and served, as far as the status knows: what is left is SES's to do.

@@ -28,6 +28,8 @@ pub struct State {
     pub poisoned: BTreeSet<DomainName>,
     /// What the next changes are answered with, whatever is in them: `None` lets one pass.
     pub next: VecDeque<Option<ErrorKind>>,
+    /// How often a zone was read whole.
+    pub listings: usize,
     /// Changes that have reached all servers.
     pub arrived: BTreeSet<String>,
 }
@@ -81,6 +83,7 @@ impl DnsProvider for Account {
     }
 
     async fn listing(&self, _: &ZoneId) -> Result<AsOf<Vec<RecordSet>>, CloudError> {
+        self.state().listings += 1;
         Ok(self.as_of_now(Vec::new()))
     }
 
