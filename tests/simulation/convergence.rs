@@ -184,7 +184,9 @@ impl Story {
             for value in values {
                 let is_policy = value.contains("v=") || *record_type == "MX";
                 let is_merged = merged && value.contains("v=spf1");
-                if !(overwritten && is_policy || is_merged) {
+                // It asks for no reports: adopted, it gets the address.
+                let is_adopted = self.adopts() && *value == "\"v=DMARC1; p=none\"";
+                if !(overwritten && is_policy || is_merged || is_adopted) {
                     simulation.protect_values_in(zone, name, record_type, &[value]);
                 }
             }

@@ -167,6 +167,9 @@ impl Simulation {
 
     /// `kubectl apply`.
     pub fn apply(&mut self, name: &str, spec: SesDomainSpec) {
+        if self.is_gone(name) {
+            self.state().guard.going.remove(&DomainName::new(&spec.domain));
+        }
         self.api.apply(name, spec);
         self.operator.watch(name);
     }
@@ -178,6 +181,8 @@ impl Simulation {
 
     /// `kubectl delete`.
     pub fn delete(&mut self, name: &str) {
+        let domain = self.api.resource(name).map(|resource| DomainName::new(&resource.spec.domain));
+        self.state().guard.going.extend(domain);
         self.api.delete(name);
         self.operator.watch(name);
     }

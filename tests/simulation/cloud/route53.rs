@@ -102,13 +102,15 @@ impl Zones {
         changed
     }
 
+    /// The zone that the world asks for a name.
+    pub fn asked_for(&self, name: &DomainName) -> Option<&Zone> {
+        let holds = |zone: &&Zone| zone.delegated && name.is_within(&zone.name);
+        self.zones.iter().filter(holds).max_by_key(|zone| zone.name.label_count())
+    }
+
     /// What a resolver answers now.
     pub fn resolve(&self, name: &DomainName, record_type: &RecordType) -> Vec<String> {
-        let zone = self
-            .zones
-            .iter()
-            .filter(|zone| zone.delegated && name.is_within(&zone.name))
-            .max_by_key(|zone| zone.name.label_count());
+        let zone = self.asked_for(name);
         let set = zone.and_then(|zone| zone.served.get(&(name.clone(), record_type.clone())));
         set.map(|set| set.values.clone()).unwrap_or_default()
     }
@@ -259,7 +261,7 @@ impl State {
         let served_at = zone
             .change(changes, now, &mut self.random)
             .map_err(|message| error(ErrorKind::Conflict, OPERATION, id, &message))?;
-        self.guard.records(zone, changes);
+        self.guard.records(id, &self.zones, &self.identities, changes);
         self.mutations += 1;
         let change = format!("C{}", self.zones.changes.len() + 1);
         self.zones.changes.insert(change.clone(), served_at);

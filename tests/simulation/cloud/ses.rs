@@ -71,6 +71,8 @@ pub struct Held {
     pub foreign: bool,
     /// Tags that somebody else set.
     pub foreign_tags: BTreeSet<String>,
+    /// Whether the configuration set and the MAIL FROM domain are somebody else's.
+    pub foreign_settings: bool,
 }
 
 /// All identities of the account.
@@ -80,7 +82,7 @@ pub struct Identities {
     /// Whether an identity was made or changed since SES looked last.
     pub(super) touched: bool,
     made: usize,
-    /// What stood at each call of late, while reads lag behind.
+    /// What stood from each change and read of late, while reads lag behind.
     past: VecDeque<(Timestamp, BTreeMap<IdentityKey, Held>)>,
 }
 
@@ -138,12 +140,24 @@ impl Identities {
             self.past.clear();
             return &self.held;
         }
-        self.past.push_back((now, self.held.clone()));
+        self.remember(now);
         // The youngest that is old enough stays in front.
         while self.past.get(1).is_some_and(|(at, _)| *at + lag <= now) {
             self.past.pop_front();
         }
         self.past.front().map_or(&self.held, |(_, held)| held)
+    }
+
+    /// Remembers what stands from now on, for reads that lag behind.
+    fn remember(&mut self, now: Timestamp) {
+        self.past.push_back((now, self.held.clone()));
+    }
+
+    /// The same, while reads lag behind: what was read once must not be shown for longer than they do.
+    fn changed(&mut self, now: Timestamp) {
+        if !self.past.is_empty() {
+            self.remember(now);
+        }
     }
 
     /// The identity of a story, to change it behind the operator's back.
@@ -186,6 +200,7 @@ impl Identities {
                 mail_from.status = turned.unwrap_or(mail_from.status);
             }
         }
+        self.changed(now);
     }
 
     fn tokens(&mut self) -> Vec<String> {
@@ -212,7 +227,10 @@ impl Identities {
         };
         let foreign_tags = if foreign { new.tags.keys().cloned().collect() } else { BTreeSet::new() };
         let (dkim, mail_from) = (Check::started(now), Check::started(now));
-        self.held.insert(key.clone(), Held { identity: identity.clone(), dkim, mail_from, foreign, foreign_tags });
+        self.held.insert(
+            key.clone(),
+            Held { identity: identity.clone(), dkim, mail_from, foreign, foreign_tags, foreign_settings: false },
+        );
         identity
     }
 }
@@ -330,6 +348,8 @@ impl IdentityService for Ses {
             if let Some(held) = state.identities.held.remove(key) {
                 state.guard.identity_deleted(&key.domain, &held);
                 state.mutations += 1;
+                let now = state.now();
+                state.identities.changed(now);
             }
             Ok(())
         };
