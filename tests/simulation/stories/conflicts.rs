@@ -48,18 +48,20 @@ fn a_foreign_record_is_left_reported_and_given_way_to_until_it_goes() {
 
 #[test]
 fn overwrite_replaces_what_can_be_replaced_and_says_so() {
-    for (name, record_type, value) in [
-        ("_dmarc.example.com", "TXT", "\"v=DMARC1; p=none; rua=mailto:a@b.example\""),
-        ("mail.example.com", "TXT", "\"v=spf1 include:elsewhere.example -all\""),
-        ("mail.example.com", "MX", "10 mx.elsewhere.example"),
+    for (name, record_type, values) in [
+        ("_dmarc.example.com", "TXT", &["\"v=DMARC1; p=none; rua=mailto:a@b.example\""][..]),
+        ("mail.example.com", "TXT", &["\"v=spf1 include:elsewhere.example -all\""]),
+        ("mail.example.com", "MX", &["10 mx.elsewhere.example"]),
+        ("mail.example.com", "MX", &["10 mx.elsewhere.example", "20 mx2.elsewhere.example"]),
     ] {
         let mut simulation = Simulation::new();
         simulation.protect("www.example.com", "TXT", &["\"theirs\""]);
-        simulation.tamper(name, record_type, &[value]);
+        simulation.tamper(name, record_type, values);
         simulation.apply(NAME, manifest(json!({"dns": {"onConflict": "Overwrite"}})));
         simulation.until_ready();
         let events = simulation.events("RecordOverwritten");
-        assert!(events.len() == 1 && events[0].contains(value.trim_matches('"')), "{name}: {events:?}");
+        assert_eq!(events.len(), 1, "{name}: {events:?}");
+        assert!(values.iter().all(|value| events[0].contains(value.trim_matches('"'))), "{name}: {events:?}");
         assert!(simulation.status().records.iter().all(|entry| entry.ours));
         simulation.pass(hours(2));
         simulation.rests();
