@@ -6,16 +6,18 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::desired::{dkim_records, dmarc_name};
+use super::ledger::Reach;
 use super::schedule::{self, Freshness};
 use super::subject::Subject;
 use super::{claims, ledger};
-use crate::api::status::PendingChange;
-use crate::cloud::{CloudError, ErrorKind};
+use crate::api::status::{PendingChange, RecordStatus};
+use crate::cloud::{CloudError, ErrorKind, Region};
 use crate::dns::snapshot::Dns;
 use crate::dns::{DnsProvider, HostedZone, RecordSet, ZoneId, zones};
 use crate::domain_name::DomainName;
+use crate::ses::ownership::Ownership;
 use crate::ses::snapshot::Identities;
-use crate::ses::{Identity, IdentityService};
+use crate::ses::{Identity, IdentityKey, IdentityService};
 
 /// What was found. Each part may have failed without the others.
 #[derive(Clone, Debug)]
@@ -32,6 +34,8 @@ pub struct Observed {
     pub pending: Vec<PendingChange>,
     /// Why it is not known how far a change has come.
     pub pending_failure: Option<CloudError>,
+    /// The Region of that identity, where it is not the one that the status says.
+    pub elsewhere: Option<Region>,
     /// When the identity was read.
     pub identity_read_at: Timestamp,
     /// When the list of zones was read.
@@ -50,6 +54,7 @@ impl Observed {
             records: BTreeMap::new(),
             pending: Vec::new(),
             pending_failure: None,
+            elsewhere: None,
             identity_read_at: now,
             zones_read_at: now,
             records_read_at: now,
@@ -84,10 +89,26 @@ pub async fn observe<S: IdentityService, D: DnsProvider>(
     } else {
         identities.find(&key, freshness.identity, freshness.listed).await
     };
-    let (identity, identity_read_at) = match found {
+    let (mut identity, mut identity_read_at) = match found {
         Ok((identity, read_at)) => (Ok(identity), read_at),
         Err(error) => (Err(error), now),
     };
+    // A status may be forged: where it names a Region in which nothing is ours, the identity may be where the spec says.
+    let mut elsewhere = None;
+    let is_ours = |found: &Identity| matches!(subject.owner.judge(&found.tags), Ownership::Ours { .. });
+    if let (Some(home), Ok(found)) = (subject.home(), &identity)
+        && !found.as_ref().is_some_and(is_ours)
+    {
+        let key = IdentityKey { region: home, ..key };
+        match identities.get(&key, freshness.identity).await {
+            Ok((Some(found), read_at)) if is_ours(&found) => {
+                (identity, identity_read_at) = (Ok(Some(found)), read_at);
+                elsewhere = Some(key.region);
+            }
+            Ok(_) => {}
+            Err(error) => identity = Err(error),
+        }
+    }
     let (zones, zones_read_at) = match dns.hosted_zones(freshness.zones).await {
         Ok((zones, read_at)) => (Ok(zones), read_at),
         Err(error) => (Err(error), now),
@@ -133,6 +154,7 @@ pub async fn observe<S: IdentityService, D: DnsProvider>(
         records,
         pending,
         pending_failure,
+        elsewhere,
         identity_read_at,
         zones_read_at,
         records_read_at,
@@ -157,7 +179,12 @@ fn names_by_zone(
             names.entry(zone.id.clone()).or_default().push(name);
         }
     }
-    for entry in ledger::entries(subject.status, &domain).filter(|entry| entry.ours) {
+    // Of a zone that is not listed the answer tells whether it is gone.
+    let filter = &subject.settings.filters.zones;
+    let is_read = |entry: &&RecordStatus| {
+        entry.ours && matches!(ledger::reach(entry, zones, filter), Reach::Writable | Reach::Unlisted)
+    };
+    for entry in ledger::entries(subject.status, &domain).filter(is_read) {
         names.entry(ZoneId(entry.hosted_zone_id.clone())).or_default().push(DomainName::new(&entry.name));
     }
     names

@@ -9,8 +9,9 @@ use super::{Change, Plan, Problem};
 use crate::api::Reason;
 use crate::api::spec::AdoptionPolicy;
 use crate::reconcile::claims;
+use crate::reconcile::managed::Managed;
 use crate::reconcile::subject::{Rival, Subject};
-use crate::ses::ownership::{ADOPTED, HANDED_OVER_BY, IS_TAKEN, Owner, Ownership, RECORDS, RELEASED};
+use crate::ses::ownership::{ADOPTED, HANDED_OVER_BY, IS_TAKEN, Owner, Ownership, RECORDS, RELEASED, SETTINGS};
 use crate::ses::{Identity, IdentityChange, SigningOrigin};
 
 /// Whose the identity is.
@@ -85,6 +86,11 @@ pub(super) fn claim(subject: &Subject<'_>, identity: &Identity) -> Claim {
 fn adopt(subject: &Subject<'_>, identity: &Identity) -> IdentityChange {
     let mut tags = subject.owner.tags();
     tags.insert(ADOPTED.to_owned(), "true".to_owned());
+    // What its last owner set stays as well.
+    let settings = Managed::asked(subject).text();
+    if !settings.is_empty() || identity.tags.contains_key(SETTINGS) {
+        tags.insert(SETTINGS.to_owned(), settings);
+    }
     if identity.tags.contains_key(RELEASED) {
         tags.insert(RELEASED.to_owned(), IS_TAKEN.to_owned());
     }

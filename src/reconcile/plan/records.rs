@@ -15,10 +15,11 @@ use crate::dns::zones::{self, ZoneError};
 use crate::dns::{HostedZone, RecordChange, RecordSet, RecordType, ZoneId};
 use crate::domain_name::DomainName;
 use crate::reconcile::desired::{WantedRecord, dkim_records, mail_from_records};
+use crate::reconcile::ledger::{self, Reach, Trust};
 use crate::reconcile::observe::Observed;
 use crate::reconcile::subject::Subject;
 use crate::reconcile::verdict::{self, Verdict};
-use crate::reconcile::{claims, ledger, schedule};
+use crate::reconcile::{claims, schedule};
 use crate::ses::regions::SPF_INCLUDE;
 use crate::ses::{Identity, VerificationStatus};
 
@@ -40,17 +41,23 @@ pub(super) struct Ground<'a> {
 /// Plans the records of an identity that is ours.
 pub(super) fn keep(ground: Ground<'_>, plan: &mut Plan) {
     let Ground { subject, observed, identity, .. } = ground;
+    let domain = subject.domain();
+    let known: Vec<&RecordStatus> = ledger::entries(subject.status, &domain).collect();
     let mut batches = Batches::default();
     let dmarc = dmarc::wanted(ground, plan);
     let mut wanted = dkim_records(subject, &identity.dkim);
     wanted.extend(mail_from_records(subject).into_iter().chain(dmarc));
     for record in &wanted {
-        keep_one(ground, record, plan, &mut batches);
+        keep_one(ground, &known, record, plan, &mut batches);
     }
+    share_adoption(&mut plan.ledger);
     mail_from::look(ground, plan);
-    for entry in obsolete(ground, plan) {
+    for (entry, is_certain) in obsolete(ground, &known, plan) {
         let replaced = is_replaced(subject, identity, plan, &entry) && !may_still_be_asked(ground, &wanted, &entry);
-        retire(observed, entry, replaced, plan, &mut batches);
+        retire(observed, entry, replaced && is_certain, plan, &mut batches);
+    }
+    if plan.is_unsure {
+        return;
     }
     let not_ours = plan.findings.iter().filter(|finding| {
         let claimed =
@@ -99,23 +106,32 @@ pub(super) fn zone_of<'a>(
     })
 }
 
-fn keep_one(ground: Ground<'_>, wanted: &WantedRecord, plan: &mut Plan, batches: &mut Batches) {
+fn keep_one(
+    ground: Ground<'_>,
+    known: &[&RecordStatus],
+    wanted: &WantedRecord,
+    plan: &mut Plan,
+    batches: &mut Batches,
+) {
     let Ground { subject, observed, identity, zones, now } = ground;
     let zone = match zone_of(subject, zones, wanted) {
         Ok(zone) => zone,
         Err(problem) => return add_once(&mut plan.problems, problem),
     };
-    let domain = subject.domain();
-    let known = ledger::entry_of(subject.status, &domain, wanted, &zone.id);
-    if let Some(problem) = mail_from::taken(subject, wanted).filter(|_| known.is_none()) {
+    let entry = known.iter().copied().find(|entry| ledger::is_for(entry, wanted, &zone.id));
+    if let Some(problem) = mail_from::taken(subject, wanted).filter(|_| entry.is_none()) {
         return add_once(&mut plan.problems, problem);
     }
     let Some(Ok(around)) = observed.records.get(&zone.id) else {
-        plan.ledger.extend(known.cloned());
+        plan.ledger.extend(entry.cloned());
         return;
     };
     let time = Time(now);
-    let lost = known.is_none().then(|| claims::origin(&identity.tags, wanted.purpose, subject)).flatten();
+    // Where the ledger has it in another zone, nothing was lost: what stands here is somebody else's.
+    let is_lost = entry.is_none() && !known.iter().any(|entry| ledger::is_of(entry, wanted));
+    let lost = is_lost.then(|| claims::origin(&identity.tags, wanted.purpose, subject)).flatten();
+    let known = entry.and_then(|entry| believed(ground, wanted, around, entry, plan));
+    let known = known.as_ref();
     let recovered = lost
         .filter(|_| is_recovered(subject, wanted, &verdict::judge(wanted, around, &zone.name, None)))
         .map(|origin| ledger::claim(wanted, &zone.id, Some(origin), &time));
@@ -145,6 +161,12 @@ fn keep_one(ground: Ground<'_>, wanted: &WantedRecord, plan: &mut Plan, batches:
     }
     if let (Merging::Refused(_), Verdict::Drifted(Some(found))) = (&merging, &verdict) {
         verdict = Verdict::Foreign(found.clone());
+    }
+    let was_just_written = known.is_some_and(|entry| entry.ours && !entry.published && ledger::is_young(entry, now));
+    if was_just_written && matches!(verdict, Verdict::Foreign(_)) {
+        // It may be what stood there before.
+        plan.is_unsure = true;
+        verdict = Verdict::Outdated;
     }
     let used = known.is_some_and(|entry| is_as_it_was_used(wanted, entry, &verdict));
     let adopts = subject.spec.adoption_policy == AdoptionPolicy::Adopt;
@@ -221,6 +243,39 @@ fn keep_one(ground: Ground<'_>, wanted: &WantedRecord, plan: &mut Plan, batches:
         plan.ledger.push(claimed);
     }
     plan.findings.push(Finding { wanted: wanted.clone(), zone: zone.id.clone(), verdict, in_sync });
+}
+
+/// An entry as far as it is believed. One that the identity's tags do not bear out makes a record that is missing, which
+/// harms nobody, and nothing else.
+fn believed(
+    ground: Ground<'_>,
+    wanted: &WantedRecord,
+    around: &[RecordSet],
+    entry: &RecordStatus,
+    plan: &mut Plan,
+) -> Option<RecordStatus> {
+    let trust = if entry.ours {
+        ledger::trust(ground.subject, Some(ground.identity), entry, ground.now)
+    } else {
+        Trust::Ours(entry.origin)
+    };
+    match trust {
+        Trust::Ours(origin) => Some(RecordStatus { origin, ..entry.clone() }),
+        Trust::Unknown | Trust::NotOurs if !verdict::is_taken(wanted, around) => Some(entry.clone()),
+        Trust::Unknown => {
+            plan.is_unsure = true;
+            Some(entry.clone())
+        }
+        Trust::NotOurs => None,
+    }
+}
+
+/// The identity's tag has one word for all DKIM records: where some were there before, none of them goes.
+fn share_adoption(ledger: &mut [RecordStatus]) {
+    let is_dkim = |entry: &RecordStatus| entry.ours && entry.purpose == RecordPurpose::Dkim;
+    if ledger.iter().any(|entry| is_dkim(entry) && entry.origin == RecordOrigin::Adopted) {
+        ledger.iter_mut().filter(|entry| is_dkim(entry)).for_each(|entry| entry.origin = RecordOrigin::Adopted);
+    }
 }
 
 /// The repairs that still count: those within an hour of the last one, until that is an hour ago.
@@ -322,29 +377,48 @@ pub(crate) fn is_verified(subject: &Subject<'_>, identity: &Identity) -> bool {
     identity.dkim.status == VerificationStatus::Success && identity.dkim.signing_enabled && mail_from
 }
 
-/// The entries of records that are no longer wanted, and that we made: of an earlier MAIL FROM label the identity's tag
-/// knows as well.
-fn obsolete(ground: Ground<'_>, plan: &mut Plan) -> Vec<RecordStatus> {
-    let Ground { subject, identity, zones, now, .. } = ground;
-    let domain = subject.domain();
-    let kept = |entry: &RecordStatus| plan.ledger.iter().any(|kept| ledger::same_place(kept, entry));
-    let known: Vec<RecordStatus> = ledger::entries(subject.status, &domain).cloned().collect();
-    let earlier = claims::earlier_records(&identity.tags, subject).into_iter().filter_map(|(record, origin)| {
-        let zone = zone_of(subject, zones, &record).ok()?;
+/// The entries of records that are no longer wanted, and that we made, each with whether that is certain: of an earlier
+/// MAIL FROM label the identity's tag knows as well.
+fn obsolete(ground: Ground<'_>, known: &[&RecordStatus], plan: &mut Plan) -> Vec<(RecordStatus, bool)> {
+    let Ground { subject, observed, identity, zones, now } = ground;
+    let filter = &subject.settings.filters.zones;
+    let mut left = Vec::new();
+    let is_kept = |entry: &RecordStatus, plan: &Plan| plan.ledger.iter().any(|kept| ledger::same_place(kept, entry));
+    for entry in known.iter().copied().filter(|entry| entry.ours) {
+        if is_kept(entry, plan) {
+            continue;
+        }
+        let stands = observed
+            .records
+            .get(&ZoneId(entry.hosted_zone_id.clone()))
+            .is_none_or(|around| around.as_ref().is_ok_and(|around| verdict::is_taken(&ledger::record(entry), around)));
+        match (ledger::trust(subject, Some(identity), entry, now), ledger::reach(entry, zones, filter)) {
+            (Trust::NotOurs, _) | (_, Reach::Elsewhere) => {}
+            (Trust::Ours(RecordOrigin::Adopted), _) => {}
+            // What may not be touched now is remembered.
+            (_, Reach::Filtered) => plan.ledger.push(entry.clone()),
+            (Trust::Ours(origin), reach) => {
+                left.push((RecordStatus { origin, ..entry.clone() }, reach == Reach::Writable));
+            }
+            (Trust::Unknown, _) => {
+                plan.is_unsure |= stands;
+                left.push((entry.clone(), false));
+            }
+        }
+    }
+    let earlier = claims::earlier_records(&identity.tags, subject).into_iter();
+    for (record, origin) in earlier.filter(|(_, origin)| *origin != RecordOrigin::Adopted) {
+        let Ok(zone) = zone_of(subject, zones, &record) else { continue };
         let entry = ledger::claim(&record, &zone.id, Some(origin), &Time(now));
-        (!known.iter().any(|known| ledger::same_place(known, &entry))).then_some(entry)
+        if !known.iter().any(|known| ledger::is_of(known, &record)) && !is_kept(&entry, plan) {
+            left.push((entry, true));
+        }
+    }
+    let (dmarc, others) = left.into_iter().partition::<Vec<_>, _>(|(entry, _)| {
+        entry.purpose == RecordPurpose::Dmarc && subject.spec.dmarc_policy.is_none()
     });
-    let earlier: Vec<RecordStatus> = earlier.collect();
-    let left: Vec<RecordStatus> = known
-        .into_iter()
-        .chain(earlier)
-        .filter(|entry| entry.ours && entry.origin != RecordOrigin::Adopted && !kept(entry))
-        .collect();
-    let (dmarc, others) = left
-        .into_iter()
-        .partition::<Vec<_>, _>(|entry| entry.purpose == RecordPurpose::Dmarc && subject.spec.dmarc_policy.is_none());
     // A policy that is taken out of the spec must not become weaker by that: its record stays and stops being ours.
-    plan.released_dmarc = dmarc.into_iter().map(|entry| entry.value).next();
+    plan.released_dmarc = dmarc.into_iter().map(|(entry, _)| entry.value).next();
     others
 }
 

@@ -70,7 +70,7 @@ impl Play<'_> {
                 }
             }
             step.notes.extend(self.notes(&last).filter(|note| !step.notes.contains(note)).collect::<Vec<_>>());
-            if last.changes.is_empty() || last.gone {
+            if (last.changes.is_empty() && !last.corrects_status()) || last.gone {
                 break;
             }
         }

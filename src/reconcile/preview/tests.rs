@@ -128,6 +128,9 @@ fn our_tags() -> Value {
 fn tags_that_claim(records: &str) -> Value {
     let mut tags = owner().tags();
     tags.insert("ses-operator.dev/records".to_owned(), records.to_owned());
+    if records.contains("@mail") {
+        tags.insert("ses-operator.dev/settings".to_owned(), "mf:9plf8".to_owned());
+    }
     json!(tags)
 }
 
@@ -150,6 +153,7 @@ fn a_new_domain_is_told_to_its_end() {
             "    tag ses-operator.dev/name: \"example-com\"",
             "    tag ses-operator.dev/namespace: \"mail\"",
             "    tag ses-operator.dev/records: \"dkim mx spf dmarc @mail\"",
+            "    tag ses-operator.dev/settings: \"mx mf:9plf8\"",
             "+ 3 DKIM CNAME records below _domainkey.example.com (TTL 300, zone Z1), named by tokens that SES gives at creation",
             "+ TXT _dmarc.example.com (TTL 300, zone Z1): \"v=DMARC1; p=none\"",
             "+ MX mail.example.com (TTL 300, zone Z1): 10 feedback-smtp.eu-west-1.amazonses.com",
@@ -280,6 +284,7 @@ fn what_differs_is_told_with_both_values() {
                 "~ SES identity example.com",
                 "    configuration set: none → set",
                 "    feedback forwarding: Enabled → Disabled",
+                "    tag ses-operator.dev/settings: \"mf:9plf8\" → \"fwd set:6kY2e mf:9plf8 tags:DrBjj\"",
                 "    tag team: \"mail\"",
                 "Plan: 1 identity to change, 0 records to create, 0 to change, 0 to delete",
             ],

@@ -174,17 +174,13 @@ impl View<'_> {
     }
 
     fn in_force(&self, known: &MailFromState) -> String {
-        let asked = self.subject.spec.mx_failure_behavior.unwrap_or_default();
-        if known.mx_failure_behavior == asked {
-            format!("mxFailureBehavior {asked:?} is in force")
-        } else {
-            let now = known.mx_failure_behavior;
-            match asked {
-                MxFailureBehavior::RejectMessage => {
-                    format!("mxFailureBehavior {now:?} is in force, and RejectMessage follows once SES has verified it")
-                }
-                MxFailureBehavior::UseDefaultValue => format!("mxFailureBehavior {now:?} is still in force"),
+        let now = known.mx_failure_behavior;
+        match self.subject.spec.mx_failure_behavior.filter(|asked| *asked != now) {
+            None => format!("mxFailureBehavior {now:?} is in force"),
+            Some(MxFailureBehavior::RejectMessage) => {
+                format!("mxFailureBehavior {now:?} is in force, and RejectMessage follows once SES has verified it")
             }
+            Some(MxFailureBehavior::UseDefaultValue) => format!("mxFailureBehavior {now:?} is still in force"),
         }
     }
 

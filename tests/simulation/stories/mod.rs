@@ -9,6 +9,7 @@ mod deletion;
 mod dmarc;
 mod drift;
 mod faults;
+mod forged;
 mod handover;
 mod mail_from;
 mod merging;

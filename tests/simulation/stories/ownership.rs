@@ -1,9 +1,7 @@
-//! Whose an identity is, and what a lost or forged status may lead to.
+//! Whose an identity is, and what a lost status may lead to.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 use ses_operator::api::spec::MxFailureBehavior;
-use ses_operator::api::status::{RecordOrigin, RecordPurpose, RecordStatus};
 use ses_operator::cloud::Region;
 use ses_operator::domain_name::DomainName;
 
@@ -128,46 +126,6 @@ fn an_erased_status_leads_to_no_write_and_to_the_same_ownership() {
     assert!(simulation.is_gone(NAME));
     assert_eq!(simulation.values("mail.example.com", "MX"), [""; 0], "{}", simulation.describe());
     assert_eq!(simulation.values("_dmarc.example.com", "TXT"), [""; 0], "{}", simulation.describe());
-}
-
-#[test]
-fn a_forged_status_reaches_no_record_of_others() {
-    let mut simulation = Simulation::settled(json!({}));
-    let forged = |purpose, name: &str, record_type: &str, value: &str| RecordStatus {
-        purpose,
-        name: name.to_owned(),
-        record_type: record_type.to_owned(),
-        value: value.to_owned(),
-        ttl: 300,
-        hosted_zone_id: "Z1".to_owned(),
-        ours: true,
-        origin: RecordOrigin::Created,
-        published: true,
-        since: Time(simulation.now()),
-        put_back: vec![],
-    };
-    let entries = [
-        forged(RecordPurpose::MailFromMx, "example.com", "MX", "10 mx.example.com"),
-        forged(RecordPurpose::MailFromSpf, "example.com", "TXT", "v=spf1 include:amazonses.com ~all"),
-        forged(RecordPurpose::Dkim, "www.example.com", "CNAME", "elsewhere.example"),
-        forged(RecordPurpose::Dmarc, "_dmarc.example.com", "TXT", "not a policy"),
-        forged(RecordPurpose::MailFromMx, "shop.example.com", "MX", "10 mx.example.com"),
-    ];
-    simulation.protect("example.com", "MX", &["10 mx.example.com"]);
-    simulation.protect("example.com", "TXT", &["\"v=spf1 include:amazonses.com ~all\""]);
-    simulation.protect("www.example.com", "CNAME", &["elsewhere.example"]);
-    simulation.protect("shop.example.com", "MX", &["10 mx.example.com"]);
-    simulation.api.edit(NAME, |resource| {
-        let status = resource.status.get_or_insert_default();
-        status.records.extend(entries);
-    });
-    simulation.operator.restart();
-    simulation.pass(hours(2));
-    simulation.no_harm();
-    simulation.delete(NAME);
-    simulation.pass(minutes(5));
-    assert!(simulation.is_gone(NAME));
-    simulation.no_harm();
 }
 
 #[test]
