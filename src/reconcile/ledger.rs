@@ -28,6 +28,10 @@ use crate::ses::regions::SPF_INCLUDE;
 /// What was written so long ago is read by now: AWS does not promise that a read shows the last write.
 const WRITES_ARE_SEEN: SignedDuration = SignedDuration::from_mins(10);
 
+/// Resolvers keep a delegation for so long: the time to live of name servers is two days in Route 53's zones and in most
+/// registries'.
+const NAME_SERVERS_ARE_REMEMBERED: SignedDuration = SignedDuration::from_hours(48);
+
 /// The entries that this domain could have from us, by their form.
 pub fn entries<'a>(status: &'a SesDomainStatus, domain: &'a DomainName) -> impl Iterator<Item = &'a RecordStatus> {
     status.records.iter().filter(|entry| could_be_ours(entry, domain, status.region.as_deref()))
@@ -133,6 +137,16 @@ pub fn same_place(one: &RecordStatus, other: &RecordStatus) -> bool {
         == (other.purpose, &other.name, &other.record_type, &other.hosted_zone_id)
 }
 
+/// When the record of an entry may go that has moved to another zone: two days after it was last written there. `None` where
+/// no other entry speaks of it.
+pub fn leaves_at(entry: &RecordStatus, entries: &[RecordStatus]) -> Option<Timestamp> {
+    let is_elsewhere = |other: &&RecordStatus| {
+        (other.purpose, &other.name) == (entry.purpose, &entry.name) && other.hosted_zone_id != entry.hosted_zone_id
+    };
+    let moved = entries.iter().filter(is_elsewhere).map(|other| other.since.0).max()?;
+    Some(schedule::after(moved, NAME_SERVERS_ARE_REMEMBERED + schedule::GUESSED))
+}
+
 /// A new entry: how the record came to be ours, or that it is not.
 pub fn claim(wanted: &WantedRecord, zone: &ZoneId, ours: Option<RecordOrigin>, now: &Time) -> RecordStatus {
     RecordStatus {
@@ -176,7 +190,7 @@ mod tests {
             ours: true,
             origin: RecordOrigin::Created,
             published: true,
-            since: Time(jiff::Timestamp::UNIX_EPOCH),
+            since: Time(Timestamp::UNIX_EPOCH),
             put_back: vec![],
         }
     }

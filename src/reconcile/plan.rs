@@ -8,7 +8,10 @@
 //! | `mail_from` | whether the MAIL FROM name is used for anything else |
 //! | `merge` | how our term comes into somebody else's SPF policy, and out of it |
 //! | [`records`] | how the records must change |
+//! | `obsolete` | which records go because they are no longer wanted |
 //! | [`removal`] | what goes when the resource is deleted |
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
@@ -30,6 +33,7 @@ mod dmarc;
 pub mod identity;
 mod mail_from;
 mod merge;
+mod obsolete;
 pub mod records;
 pub mod removal;
 
@@ -46,6 +50,8 @@ pub struct Plan {
     pub findings: Vec<Finding>,
     /// The ledger as it must be written before the changes are made.
     pub ledger: Vec<RecordStatus>,
+    /// The zones in which records stay for a while that are wanted, and stand, in another one.
+    pub staying: BTreeMap<ZoneId, Stay>,
     /// Where the DMARC walk stands.
     pub dmarc: Option<DmarcStanding>,
     /// The text of the DMARC record that stays behind when `dmarcPolicy` was removed.
@@ -137,6 +143,15 @@ pub struct Finding {
     pub verdict: Verdict,
     /// Whether it is served: it stands, and no change of its zone is on its way.
     pub in_sync: bool,
+}
+
+/// How long records stay in a zone that was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stay {
+    /// Until nobody asks there any more, since all have forgotten its name servers.
+    Until(Timestamp),
+    /// Until it delegates to the other one.
+    UntilDelegated,
 }
 
 /// Something that a person must mend.

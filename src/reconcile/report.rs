@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::apply::Applied;
 use super::observe::Observed;
-use super::plan::{Change, Plan};
+use super::plan::{Change, Plan, Stay};
 use super::preview::{self, Preview};
 use super::subject::{Rival, Subject};
 use super::verdict::Verdict;
@@ -23,7 +23,7 @@ use crate::ses::IdentityChange;
 pub mod conditions;
 pub mod events;
 mod facts;
-mod words;
+pub(in crate::reconcile) mod words;
 
 pub use events::Event;
 
@@ -129,6 +129,10 @@ fn next(
     let hands_over = plan.heir.is_some() || subject.neighbors.rivals.iter().any(Rival::is_going);
     let hand_over = hands_over.then_some(now + schedule::HAND_OVER);
     let unsure = plan.is_unsure.then_some(now + schedule::WRITES_SHOW);
+    let leaving = plan.staying.values().filter_map(|stay| match stay {
+        Stay::Until(time) => Some(schedule::after(*time, schedule::SLACK)),
+        Stay::UntilDelegated => None,
+    });
     let stalled = (!plan.problems.is_empty()).then(|| schedule::next_while_stalled(status, now));
     let settled = now + schedule::SETTLED;
     let earliest = changes
@@ -139,6 +143,7 @@ fn next(
         .chain(stalled)
         .chain(hand_over)
         .chain(unsure)
+        .chain(leaving)
         .chain([settled])
         .min();
     Next::At(earliest.unwrap_or(settled))

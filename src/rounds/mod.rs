@@ -209,14 +209,17 @@ impl<S: IdentityService, D: DnsProvider, W: Watched> Rounds<S, D, W> {
         (rest::at_rest(domain, now) && rest::daily(uid, now) <= now + ZONE_ROUND).then_some(Class::Sweep)
     }
 
-    /// Whether a record of this zone belongs into another one by now.
+    /// Whether a record of this zone belongs into another one by now, and is not known there.
     fn has_moved(&self, domain: &SesDomain, zone: &ZoneId, zones: &[HostedZone]) -> bool {
         let preferred = domain.spec.hosted_zone_id().map(|id| ZoneId(id.to_owned()));
         let filter = &self.reconciler.settings.filters.zones;
-        names_in(domain, zone)
-            .into_iter()
-            .flat_map(|(_, names)| names)
-            .any(|name| zone_for(&name, zones, preferred.as_ref(), filter).map_or(true, |found| found.id != *zone))
+        let records = domain.status.iter().flat_map(|status| &status.records);
+        let is_known = |name: &DomainName, zone: &ZoneId| {
+            records.clone().any(|entry| entry.hosted_zone_id == zone.0 && DomainName::new(&entry.name) == *name)
+        };
+        names_in(domain, zone).into_iter().flat_map(|(_, names)| names).any(|name| {
+            zone_for(&name, zones, preferred.as_ref(), filter).map_or(true, |found| !is_known(&name, &found.id))
+        })
     }
 
     /// What differs is read anew.

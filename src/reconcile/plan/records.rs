@@ -6,16 +6,15 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::merge::{self, Merging};
-use super::{Change, Finding, Plan, Problem, dmarc, mail_from};
+use super::{Change, Finding, Plan, Problem, dmarc, mail_from, obsolete};
 use crate::api::Reason;
 use crate::api::spec::{AdoptionPolicy, OnConflict};
 use crate::api::status::{RecordOrigin, RecordPurpose, RecordStatus};
 use crate::dmarc::record::Record;
 use crate::dns::zones::{self, ZoneError};
-use crate::dns::{HostedZone, RecordChange, RecordSet, RecordType, ZoneId};
-use crate::domain_name::DomainName;
+use crate::dns::{HostedZone, RecordChange, RecordSet, ZoneId};
 use crate::reconcile::desired::{WantedRecord, dkim_records, mail_from_records};
-use crate::reconcile::ledger::{self, Reach, Trust};
+use crate::reconcile::ledger::{self, Trust};
 use crate::reconcile::observe::Observed;
 use crate::reconcile::subject::Subject;
 use crate::reconcile::verdict::{self, Verdict};
@@ -40,7 +39,7 @@ pub(super) struct Ground<'a> {
 
 /// Plans the records of an identity that is ours.
 pub(super) fn keep(ground: Ground<'_>, plan: &mut Plan) {
-    let Ground { subject, observed, identity, .. } = ground;
+    let Ground { subject, identity, .. } = ground;
     let domain = subject.domain();
     let known: Vec<&RecordStatus> = ledger::entries(subject.status, &domain).collect();
     let mut batches = Batches::default();
@@ -52,10 +51,7 @@ pub(super) fn keep(ground: Ground<'_>, plan: &mut Plan) {
     }
     share_adoption(&mut plan.ledger);
     mail_from::look(ground, plan);
-    for (entry, is_certain) in obsolete(ground, &known, plan) {
-        let replaced = is_replaced(subject, identity, plan, &entry) && !may_still_be_asked(ground, &wanted, &entry);
-        retire(observed, entry, replaced && is_certain, plan, &mut batches);
-    }
+    obsolete::retire(ground, &known, &wanted, plan, &mut batches);
     if plan.is_unsure {
         return;
     }
@@ -375,103 +371,4 @@ pub(crate) fn is_verified(subject: &Subject<'_>, identity: &Identity) -> bool {
             .is_some_and(|found| found.domain == wanted && found.status == VerificationStatus::Success)
     });
     identity.dkim.status == VerificationStatus::Success && identity.dkim.signing_enabled && mail_from
-}
-
-/// The entries of records that are no longer wanted, and that we made, each with whether that is certain: of an earlier
-/// MAIL FROM label the identity's tag knows as well.
-fn obsolete(ground: Ground<'_>, known: &[&RecordStatus], plan: &mut Plan) -> Vec<(RecordStatus, bool)> {
-    let Ground { subject, observed, identity, zones, now } = ground;
-    let filter = &subject.settings.filters.zones;
-    let mut left = Vec::new();
-    let is_kept = |entry: &RecordStatus, plan: &Plan| plan.ledger.iter().any(|kept| ledger::same_place(kept, entry));
-    for entry in known.iter().copied().filter(|entry| entry.ours) {
-        if is_kept(entry, plan) {
-            continue;
-        }
-        let stands = observed
-            .records
-            .get(&ZoneId(entry.hosted_zone_id.clone()))
-            .is_none_or(|around| around.as_ref().is_ok_and(|around| verdict::is_taken(&ledger::record(entry), around)));
-        match (ledger::trust(subject, Some(identity), entry, now), ledger::reach(entry, zones, filter)) {
-            (Trust::NotOurs, _) | (_, Reach::Elsewhere) => {}
-            (Trust::Ours(RecordOrigin::Adopted), _) => {}
-            // What may not be touched now is remembered.
-            (_, Reach::Filtered) => plan.ledger.push(entry.clone()),
-            (Trust::Ours(origin), reach) => {
-                left.push((RecordStatus { origin, ..entry.clone() }, reach == Reach::Writable));
-            }
-            (Trust::Unknown, _) => {
-                plan.is_unsure |= stands;
-                left.push((entry.clone(), false));
-            }
-        }
-    }
-    let earlier = claims::earlier_records(&identity.tags, subject).into_iter();
-    for (record, origin) in earlier.filter(|(_, origin)| *origin != RecordOrigin::Adopted) {
-        let Ok(zone) = zone_of(subject, zones, &record) else { continue };
-        let entry = ledger::claim(&record, &zone.id, Some(origin), &Time(now));
-        if !known.iter().any(|known| ledger::is_of(known, &record)) && !is_kept(&entry, plan) {
-            left.push((entry, true));
-        }
-    }
-    let (dmarc, others) = left.into_iter().partition::<Vec<_>, _>(|(entry, _)| {
-        entry.purpose == RecordPurpose::Dmarc && subject.spec.dmarc_policy.is_none()
-    });
-    // A policy that is taken out of the spec must not become weaker by that: its record stays and stops being ours.
-    plan.released_dmarc = dmarc.into_iter().map(|(entry, _)| entry.value).next();
-    others
-}
-
-/// Whether what replaces a record stands and is verified, or nothing needs it any more, so that it may go. What could not
-/// be read does not stand.
-fn is_replaced(subject: &Subject<'_>, identity: &Identity, plan: &Plan, entry: &RecordStatus) -> bool {
-    let verified = |status| status == VerificationStatus::Success;
-    match (entry.purpose, &identity.mail_from) {
-        (RecordPurpose::Dkim, _) => plan.serves(&[RecordPurpose::Dkim]) && verified(identity.dkim.status),
-        (RecordPurpose::Dmarc, _) => plan.serves(&[RecordPurpose::Dmarc]),
-        (RecordPurpose::MailFromMx | RecordPurpose::MailFromSpf, used) => match subject.mail_from() {
-            None => used.as_ref().is_none_or(|used| used.domain != DomainName::new(&entry.name)),
-            Some(wanted) => {
-                plan.serves(&[RecordPurpose::MailFromMx, RecordPurpose::MailFromSpf])
-                    && used.as_ref().is_some_and(|used| used.domain == wanted && verified(used.status))
-            }
-        },
-    }
-}
-
-/// Whether public DNS may still ask the entry's zone for a record that is wanted in another zone by now.
-///
-/// A zone of its own for `mail.example.com` is of use only once `example.com` delegates to it. Until then what stands in
-/// `example.com` is what the world sees, and SES too.
-fn may_still_be_asked(ground: Ground<'_>, wanted: &[WantedRecord], entry: &RecordStatus) -> bool {
-    let Ground { subject, observed, zones, .. } = ground;
-    let (name, record_type) = ledger::place(entry);
-    let wanted_elsewhere = wanted.iter().any(|record| record.name == name && record.record_type == record_type);
-    let told_to_move = subject.spec.hosted_zone_id().is_some_and(|id| id != entry.hosted_zone_id);
-    let delegated = zones.iter().find(|zone| zone.id.0 == entry.hosted_zone_id).is_none_or(|zone| {
-        let around = observed.records.get(&zone.id).and_then(|records| records.as_ref().ok());
-        let delegates =
-            |set: &RecordSet| set.record_type == RecordType::Ns && set.name != zone.name && name.is_within(&set.name);
-        around.into_iter().flatten().any(delegates)
-    });
-    wanted_elsewhere && !told_to_move && !delegated
-}
-
-/// Takes out a record that is no longer wanted, once what replaces it stands.
-fn retire(observed: &Observed, entry: RecordStatus, replaced: bool, plan: &mut Plan, batches: &mut Batches) {
-    let zone = ZoneId(entry.hosted_zone_id.clone());
-    match observed.records.get(&zone) {
-        Some(Ok(around)) => {
-            let changes = verdict::removal(&ledger::record(&entry), entry.origin, around);
-            if changes.is_empty() {
-                return;
-            }
-            if replaced {
-                batches.add(&zone, changes);
-            }
-            plan.ledger.push(entry);
-        }
-        Some(Err(error)) if error.kind == crate::cloud::ErrorKind::NotFound => {}
-        Some(Err(_)) | None => plan.ledger.push(entry),
-    }
 }

@@ -196,7 +196,8 @@ impl Play<'_> {
             let name = desired::dmarc_name(&self.subject.domain());
             format!("{name} TXT \"{record}\" stays as it is, and is no longer managed: spec.dmarcPolicy was removed")
         });
-        released.into_iter().chain(plan.left_behind.clone())
+        let staying: Vec<String> = report::words::staying(plan).collect();
+        released.into_iter().chain(plan.left_behind.clone()).chain(staying)
     }
 }
 
