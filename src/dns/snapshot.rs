@@ -200,7 +200,7 @@ impl<P: DnsProvider> Dns<P> {
             }
         };
         for name in names {
-            if !part.shows(name) {
+            if !part.shows(root, name) {
                 calls += 1;
                 part.looked_up.insert(name.clone(), self.provider.record_sets(zone, name).await?);
             }

@@ -187,5 +187,10 @@ fn names_by_zone(
     for entry in ledger::entries(subject.status, &domain).filter(is_read) {
         names.entry(ZoneId(entry.hosted_zone_id.clone())).or_default().push(DomainName::new(&entry.name));
     }
+    for (id, names) in &mut names {
+        if let Some(zone) = zones.iter().find(|zone| zone.id == *id) {
+            *names = zones::with_those_above(std::mem::take(names), &zone.name);
+        }
+    }
     names
 }

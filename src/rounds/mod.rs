@@ -20,7 +20,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::api::SesDomain;
 use crate::cloud::{CloudError, ErrorKind, Region};
 use crate::dns::view::ZoneView;
-use crate::dns::zones::zone_for;
+use crate::dns::zones::{self, zone_for};
 use crate::dns::{DnsProvider, HostedZone, ZoneId};
 use crate::domain_name::DomainName;
 use crate::quota::{Caller, Class};
@@ -112,11 +112,13 @@ impl<S: IdentityService, D: DnsProvider, W: Watched> Rounds<S, D, W> {
     /// The Regions and the zones of domains at rest: the others are looked at by themselves.
     fn places(&self, now: Timestamp) -> (BTreeSet<Region>, BTreeSet<ZoneId>) {
         let (mut regions, mut zones) = (BTreeSet::new(), BTreeSet::new());
+        let filter = &self.reconciler.settings.filters.zones;
         self.watched.each(&mut |domain| {
             let Some(status) = domain.status.as_ref().filter(|_| is_looked_after(domain)) else { return };
             if rest::at_rest(domain, now) {
                 regions.extend(status.region.as_ref().map(Region::new));
-                zones.extend(status.records.iter().map(|entry| ZoneId(entry.hosted_zone_id.clone())));
+                let of_status = status.records.iter().map(|entry| ZoneId(entry.hosted_zone_id.clone()));
+                zones.extend(of_status.filter(|zone| filter.is_empty() || filter.contains(zone)));
             }
         });
         (regions, zones)
@@ -147,8 +149,6 @@ impl<S: IdentityService, D: DnsProvider, W: Watched> Rounds<S, D, W> {
     /// Reads a zone, and compares the records of its domains with what was seen last. Those whose daily look comes within
     /// the hour are looked at now, since their zone was just read.
     async fn zone(&mut self, zone: &ZoneId, now: Timestamp) {
-        let mut asked = Vec::new();
-        self.watched.each_in_zone(zone, &mut |domain| asked.extend(names_in(domain, zone)));
         let dns = &self.reconciler.dns;
         let zones = match dns.hosted_zones(now - ZONE_ROUND).await {
             Ok((zones, _)) => zones,
@@ -156,6 +156,11 @@ impl<S: IdentityService, D: DnsProvider, W: Watched> Rounds<S, D, W> {
         };
         let listed = zones.iter().find(|listed| listed.id == *zone);
         let name = listed.map_or_else(|| DomainName::new(""), |listed| listed.name.clone());
+        let mut asked = Vec::new();
+        self.watched.each_in_zone(zone, &mut |domain| {
+            let names = names_in(domain, zone);
+            asked.extend(names.map(|(root, names)| (root, zones::with_those_above(names, &name))));
+        });
         let look = |view: &ZoneView| {
             let (mut woken, mut all_rest) = (Vec::new(), true);
             self.watched.each_in_zone(zone, &mut |domain| {

@@ -89,6 +89,32 @@ fn a_zone_too_large_for_one_listing_is_looked_up_by_name() {
 }
 
 #[test]
+fn what_hides_our_names_is_seen_in_a_large_zone_too() {
+    for (domain, hides, record_type) in [
+        ("example.com", "_domainkey.example.com", "NS"),
+        ("example.com", "eu.example.com", "CNAME"),
+        ("a.shop.example.com", "shop.example.com", "NS"),
+        ("a.shop.example.com", "_domainkey.a.shop.example.com", "CNAME"),
+    ] {
+        let mut simulation = Simulation::new();
+        for number in 0..40 {
+            simulation.tamper(&format!("a{number}.{domain}"), "TXT", &["\"a\""]);
+        }
+        simulation.protect(hides, record_type, &["elsewhere.example"]);
+        simulation.state().zones.zone("Z1").page = 3;
+        simulation.apply(NAME, manifest(json!({"domain": domain, "mailFromSubdomain": "bounce.eu"})));
+        simulation.pass(minutes(1));
+        let stalled = simulation.condition("Stalled");
+        assert!(
+            stalled.starts_with("True RecordConflict") && stalled.contains(hides),
+            "{hides}: {}",
+            simulation.describe()
+        );
+        simulation.no_harm();
+    }
+}
+
+#[test]
 fn a_zone_that_was_deleted_stalls_and_a_new_one_is_filled() {
     let mut simulation = Simulation::settled(json!({}));
     simulation.state().zones.remove("Z1");
