@@ -256,7 +256,8 @@ impl View<'_> {
             (false, true) => "DKIM and DMARC",
             (false, false) => "DKIM",
         };
-        format!("mail sent through SES as {} passes {passed}", self.subject.domain())
+        let suspended = if spec.suspend { "; spec.suspend is true, so nothing is changed in AWS" } else { "" };
+        format!("mail sent through SES as {} passes {passed}{suspended}", self.subject.domain())
     }
 
     /// `Stalled` where a person must act, `Reconciling` where the operator is at work or waits for AWS.
