@@ -4,6 +4,7 @@ use serde_json::json;
 use ses_operator::api::spec::MxFailureBehavior;
 use ses_operator::cloud::Region;
 use ses_operator::domain_name::DomainName;
+use ses_operator::ses::SigningOrigin;
 
 use crate::simulation::{NAME, Simulation, hours, manifest, minutes};
 
@@ -24,6 +25,75 @@ fn an_identity_that_is_not_ours_is_left_alone_and_said() {
     assert!(simulation.is_gone(NAME));
     assert!(simulation.identity().is_some());
     simulation.no_harm();
+}
+
+#[test]
+fn what_was_found_is_named_and_what_was_ours_may_get_its_tags_back() {
+    let mut simulation = Simulation::new();
+    simulation.foreign_identity(&[("team", "other"), ("cost", "7")]);
+    simulation.apply(NAME, manifest(json!({})));
+    simulation.pass(minutes(5));
+    let stalled = simulation.condition("Stalled");
+    assert!(stalled.contains("was not created by this resource (its tags: cost, team)"), "{stalled}");
+
+    let mut simulation = Simulation::settled(json!({}));
+    let tags = simulation.identity().expect("an identity").tags;
+    simulation.state().identities.held("example.com").identity.tags.clear();
+    simulation.pass(hours(25));
+    let stalled = simulation.condition("Stalled");
+    assert!(stalled.contains("was this resource's, and its tags do not say so any more (it has no tags)"), "{stalled}");
+    assert!(
+        stalled.contains("put back ses-operator.dev/cluster=cluster-1, ses-operator.dev/namespace=mail"),
+        "{stalled}"
+    );
+    let writes = simulation.writes();
+    simulation.pass(hours(5));
+    assert_eq!(simulation.writes(), writes, "it is said once\n{}", simulation.describe());
+    simulation.state().identities.held("example.com").identity.tags = tags;
+    simulation.pass(minutes(31));
+    assert!(simulation.is("Ready", "True"), "{}", simulation.describe());
+    assert!(simulation.status().records.iter().all(|entry| entry.ours));
+    simulation.rests();
+}
+
+#[test]
+fn a_key_of_another_origin_is_left_alone_even_where_adoption_is_allowed() {
+    for origin in ["EXTERNAL", "AWS_SES_US_EAST_1"] {
+        let mut simulation = Simulation::new();
+        simulation.foreign_identity(&[("team", "other")]);
+        let easy = simulation.identity().expect("an identity").dkim.origin;
+        simulation.state().identities.held("example.com").identity.dkim.origin =
+            SigningOrigin::Other(origin.to_owned());
+        simulation.apply(NAME, manifest(json!({"adoptionPolicy": "Adopt"})));
+        simulation.pass(hours(1));
+        let stalled = simulation.condition("Stalled");
+        assert!(stalled.starts_with("True IdentityNotOurs") && stalled.contains(origin), "{stalled}");
+        assert!(stalled.contains("switch the identity to Easy DKIM"), "{stalled}");
+        assert_eq!(simulation.writes().0, 0);
+        simulation.rests();
+        // Its twin: with Easy DKIM it is adopted.
+        simulation.state().identities.held("example.com").identity.dkim.origin = easy;
+        simulation.until_ready();
+        assert_eq!(simulation.events("IdentityAdopted").len(), 1);
+    }
+}
+
+#[test]
+fn an_identity_is_claimed_only_for_what_it_is_now_not_for_what_was_read_before() {
+    let mut simulation = Simulation::new();
+    simulation.foreign_identity(&[]);
+    simulation.apply(NAME, manifest(json!({})));
+    simulation.pass(minutes(1));
+    assert!(simulation.condition("Stalled").contains("set spec.adoptionPolicy to Adopt"));
+    for (tag, value) in [("cluster", "cluster-2"), ("namespace", "mail"), ("name", "theirs")] {
+        let mut state = simulation.state();
+        let tags = &mut state.identities.held("example.com").identity.tags;
+        tags.insert(format!("ses-operator.dev/{tag}"), value.to_owned());
+    }
+    simulation.change(json!({"adoptionPolicy": "Adopt"}));
+    simulation.pass(minutes(10));
+    assert!(simulation.condition("Stalled").contains("of the cluster cluster-2"), "{}", simulation.describe());
+    assert_eq!(simulation.writes().0, 0);
 }
 
 #[test]
