@@ -21,13 +21,13 @@ test: needs ## Run every test, on a real control plane and an AWS that tells the
 	@$(CARGO) test $(WORKSPACE)
 
 .PHONY: bench
-bench: rig ## Measure calls, memory and time against AWS's quotas (ONLY="ready settled": some parts; FULL=1: unscaled too)
+bench: rig ## Measure calls, memory and time against AWS's quotas, in an hour (ONLY="ready settled": some parts)
 	@$(CARGO) build $(WORKSPACE) --profile measured
-	@SES_OPERATOR_BINARY=$(TARGET)/measured/ses-operator $(TARGET)/measured/bench $(if $(FULL),--full) $(ONLY)
+	@SES_OPERATOR_BINARY=$(TARGET)/measured/ses-operator $(TARGET)/measured/bench $(ONLY)
 
 .PHONY: bench-check
 bench-check: rig ## Compare the calls of small runs with the committed figures
-	@SES_OPERATOR_BINARY=$(TARGET)/debug/ses-operator $(TARGET)/debug/bench check
+	@SES_OPERATOR_BINARY=$(TARGET)/debug/ses-operator $(TARGET)/debug/bench --check
 
 .PHONY: simulate
 simulate: ## Play seeds of the simulation: SEEDS of one domain (10000), a hundredth of fifty domains
@@ -40,7 +40,7 @@ lint: needs ## fmt and clippy, warnings as errors
 	@$(CARGO) clippy -p ses-operator --locked -- --deny warnings
 
 .PHONY: generate
-generate: needs ## Write what is made from the Rust types and the chart's values
+generate: needs ## Write what is made from the Rust types, the chart's values and the benchmark's figures
 	@$(CARGO) build $(WORKSPACE) --quiet
 	@SES_OPERATOR_BINARY=$(TARGET)/debug/ses-operator config/generate
 

@@ -1,6 +1,36 @@
-//! What can go wrong in a call to a cloud service, told apart by what to do about it.
+//! What a call to a cloud service is answered with: as of when it is true, and what can go wrong, told apart by what to do
+//! about it.
 
 use std::fmt;
+
+use jiff::Timestamp;
+
+/// An answer, and when it was asked for: once the call's turn had come, and not when somebody began to wait for it. What it
+/// tells was true then or later. Of an answer in several pages it is the time of the first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AsOf<T> {
+    /// When the call was sent.
+    pub time: Timestamp,
+    /// The answer.
+    pub answer: T,
+}
+
+impl<T> AsOf<T> {
+    /// Something made of the answer, as old as that.
+    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> AsOf<U> {
+        AsOf { time: self.time, answer: make(self.answer) }
+    }
+}
+
+impl<T, E> AsOf<Result<T, E>> {
+    /// The answer, if it is one.
+    ///
+    /// # Errors
+    /// When the answer is one.
+    pub fn transpose(self) -> Result<AsOf<T>, E> {
+        Ok(AsOf { time: self.time, answer: self.answer? })
+    }
+}
 
 /// A failed call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,8 +59,10 @@ pub enum ErrorKind {
     Busy,
     /// A quota of the account is used up.
     QuotaExceeded,
-    /// Missing permission or credentials.
+    /// Missing permission.
     Denied,
+    /// The service does not accept who asks: no credentials, expired ones, or a clock that is wrong. It refuses every call.
+    Unauthenticated,
     /// The service refuses what was asked; asking again changes nothing.
     Rejected,
     /// No answer, or an error of the service's own. The call may have been carried out.
@@ -48,7 +80,7 @@ impl ErrorKind {
             Self::Throttled => "throttled",
             Self::Busy => "busy",
             Self::QuotaExceeded => "quota_exceeded",
-            Self::Denied => "denied",
+            Self::Denied | Self::Unauthenticated => "denied",
             Self::Rejected => "rejected",
             Self::Unavailable => "unavailable",
             Self::NotLeading => "not_leading",

@@ -1,17 +1,29 @@
 //! A parsed, normalised domain name.
 
 use std::fmt;
+use std::sync::Arc;
 
-/// A domain name in lower case, without the trailing dot. Two names are equal when DNS calls them equal.
+/// A domain name in lower case, without the trailing dot. Two names are equal when DNS calls them equal. Clones share the
+/// text: a name goes through every step of a reconcile.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DomainName(String);
+pub struct DomainName(Arc<str>);
 
 impl DomainName {
     /// Normalises a name: lower case, no trailing dot, and the octal escapes undone that Route 53 answers with
     /// (`\052` is `*`).
     pub fn new(name: &str) -> Self {
-        let name = unescape(name);
-        Self(name.strip_suffix('.').unwrap_or(&name).to_ascii_lowercase())
+        if name.contains('\\') {
+            return Self::unescaped(&unescape(name));
+        }
+        Self::unescaped(name)
+    }
+
+    fn unescaped(name: &str) -> Self {
+        let name = name.strip_suffix('.').unwrap_or(name);
+        if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return Self(name.to_ascii_lowercase().into());
+        }
+        Self(name.into())
     }
 
     /// The name without the trailing dot.
@@ -19,26 +31,41 @@ impl DomainName {
         &self.0
     }
 
+    /// Whether a text, however it is written, is this name.
+    pub fn is(&self, text: &str) -> bool {
+        if text.contains('\\') {
+            return *self == Self::new(text);
+        }
+        text.strip_suffix('.').unwrap_or(text).eq_ignore_ascii_case(self.as_str())
+    }
+
     /// The name `labels` below this one.
     #[must_use]
     pub fn child(&self, labels: &str) -> Self {
-        Self::new(&format!("{labels}.{}", self.0))
+        Self::new(&[labels, ".", self.as_str()].concat())
+    }
+
+    /// The labels by which this name stands below `ancestor`, empty for the ancestor itself; nothing where it is not
+    /// within it.
+    pub fn below(&self, ancestor: &Self) -> Option<&str> {
+        let rest = self.0.strip_suffix(ancestor.as_str())?;
+        if rest.is_empty() { Some(rest) } else { rest.strip_suffix('.') }
     }
 
     /// Whether this name is `ancestor` or stands below it.
     pub fn is_within(&self, ancestor: &Self) -> bool {
-        self.0 == ancestor.0 || self.0.strip_suffix(&ancestor.0).is_some_and(|rest| rest.ends_with('.'))
+        self.below(ancestor).is_some()
     }
 
     /// This name and all those above it, the longest first, the last one a single label.
     pub fn self_and_ancestors(&self) -> impl Iterator<Item = Self> + '_ {
-        let starts = std::iter::once(0).chain(self.0.match_indices('.').map(|(dot, _)| dot + 1));
-        starts.map(|start| Self(self.0[start..].to_owned()))
+        let above = self.0.match_indices('.').map(|(dot, _)| Self(self.0[dot + 1..].into()));
+        std::iter::once(self.clone()).chain(above)
     }
 
     /// How many labels the name has.
     pub fn label_count(&self) -> usize {
-        self.0.split('.').count()
+        1 + self.0.bytes().filter(|byte| *byte == b'.').count()
     }
 }
 

@@ -12,7 +12,7 @@
 //! | [`api`] | what users write and read | nothing else |
 //! | [`domain_name`], [`cloud`], [`clock`] | a normalised name; what can go wrong in a cloud; where time enters | nothing else |
 //! | [`dns`], [`ses`], [`dmarc`] | one folder for each mechanism: its types, its pure rules, its adapter | `api` |
-//! | [`quota`] | who goes first, and how fast: AWS's quotas are shared by all | `clock` |
+//! | [`quota`] | who goes first, and how fast: AWS's quotas are shared by all | `cloud`, `clock` |
 //! | [`reconcile`] | the four steps and the driver that names them | `dns`, `ses`, `dmarc` |
 //! | [`rounds`] | a few calls see whether thousands of settled domains are as they were left | `reconcile` |
 //! | [`aws`] | how AWS is connected to, and its errors | `cloud` |

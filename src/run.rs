@@ -14,6 +14,7 @@ use crate::cloud::Region;
 use crate::controller::queue::Queue;
 use crate::controller::store::Store;
 use crate::controller::{self, Controller};
+use crate::dns::public::snapshot::PublicNames;
 use crate::dns::route53::Route53;
 use crate::dns::snapshot::Dns;
 use crate::kubernetes;
@@ -89,6 +90,7 @@ async fn start(options: &RunOptions, stopped: tokio::sync::watch::Receiver<bool>
     let reconciler = Arc::new(Reconciler {
         identities: Identities::new(SesV2::new(&aws, &settings.account), clock.clone()),
         dns: Dns::new(Route53::new(&aws), clock.clone()),
+        public: PublicNames::new(options.scope.resolver()?, clock.clone()),
         clock: clock.clone(),
         settings,
     });

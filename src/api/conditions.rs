@@ -80,6 +80,8 @@ pub enum Reason {
     Throttled,
     /// AWS does not answer or answers with an error of its own.
     AwsUnavailable,
+    /// A name that an SPF policy rests on can't be looked up in public DNS.
+    DnsUnavailable,
     /// `spec.suspend` is true.
     Suspended,
     /// The resource is being deleted.

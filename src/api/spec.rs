@@ -207,8 +207,8 @@ pub struct DnsSpec {
     pub ttl: Option<u32>,
 
     /// What to do with somebody else's record where one of ours must stand. Fail: leave it and report it. Merge: put
-    /// include:amazonses.com into an SPF policy at the MAIL FROM name, and leave and report all else. Overwrite: replace
-    /// it and say so in an event.
+    /// include:amazonses.com into an SPF policy at the MAIL FROM name, unless receivers could not evaluate it then, and leave
+    /// and report all else. Overwrite: replace it and say so in an event.
     #[serde(default)]
     pub on_conflict: OnConflict,
 }

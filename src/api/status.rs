@@ -58,7 +58,7 @@ pub struct SesDomainStatus {
     #[schemars(length(max = 64))]
     pub records: Vec<RecordStatus>,
 
-    /// Changes that Route 53 has accepted and not yet brought to all its servers.
+    /// Changes that Route 53 has accepted and not yet brought to all its servers, as far as is known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub pending_changes: Vec<PendingChange>,
@@ -223,7 +223,8 @@ pub struct RecordStatus {
     /// How a record of ours came to be, and so what becomes of it when the resource goes.
     #[serde(default, skip_serializing_if = "RecordOrigin::is_created")]
     pub origin: RecordOrigin,
-    /// True once the record has been seen in its zone.
+    /// True once Route 53 took the record from us, or it was seen in its zone; whether it is served yet is seen in
+    /// pendingChanges.
     #[serde(default)]
     pub published: bool,
     /// When the record was claimed or its value last changed.
@@ -238,10 +239,18 @@ pub struct RecordStatus {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct PendingChange {
-    /// The ID of the change, as GetChange wants it.
+    /// The ID of the change, as GetChange wants it; empty where the answer with it was lost: then the change is given a
+    /// minute from when its record was first seen.
     pub id: String,
     /// The ID of the zone.
     pub hosted_zone_id: String,
-    /// When Route 53 accepted it.
+    /// When Route 53 accepted it, or when its record was first seen.
     pub since: Time,
+}
+
+impl PendingChange {
+    /// Whether the answer with the change's ID was lost, so that nobody can be asked how far it has come.
+    pub fn is_unanswered(&self) -> bool {
+        self.id.is_empty()
+    }
 }

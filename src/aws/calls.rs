@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 
 use super::{CALL_TIMEOUT, errors};
-use crate::cloud::{CloudError, ErrorKind, Region};
+use crate::cloud::{AsOf, CloudError, ErrorKind, Region};
 use crate::leadership::WritePermit;
 use crate::quota::Caller;
-use crate::quota::limiter::Limiter;
 use crate::quota::limiters::Limiters;
 use crate::telemetry::metrics::Metrics;
 
@@ -37,40 +36,35 @@ impl Calls {
         Self { region: Some(region.clone()), ..self.clone() }
     }
 
-    /// A call that changes nothing.
-    pub(crate) fn read<T, E>(
+    /// A call that changes nothing. `call` makes it, and may be asked to make it again.
+    pub(crate) async fn read<T, E, F>(
         &self,
         operation: &'static str,
         object: &str,
-        call: impl Future<Output = Result<T, SdkError<E>>>,
-    ) -> impl Future<Output = Result<T, CloudError>>
+        call: impl Fn() -> F,
+    ) -> AsOf<Result<T, CloudError>>
     where
+        F: Future<Output = Result<T, SdkError<E>>>,
         E: ProvideErrorMetadata + Error + 'static,
     {
-        // Kilobytes, which would else be part of every future around this one, and several times.
-        let call = Box::pin(call);
-        async move {
-            let limiter = self.wait_for_turn(operation).await;
-            self.send(operation, object, limiter.as_deref(), call).await
-        }
+        self.in_turn(operation, || self.send(operation, object, Box::pin(call()))).await
     }
 
     /// A call that changes something: it is sent only while the permit outlasts its timeout.
-    pub(crate) fn write<T, E>(
+    pub(crate) async fn write<T, E, F>(
         &self,
         operation: &'static str,
         object: &str,
-        call: impl Future<Output = Result<T, SdkError<E>>>,
-    ) -> impl Future<Output = Result<T, CloudError>>
+        call: impl Fn() -> F,
+    ) -> AsOf<Result<T, CloudError>>
     where
+        F: Future<Output = Result<T, SdkError<E>>>,
         E: ProvideErrorMetadata + Error + 'static,
     {
-        let call = Box::pin(call);
-        async move {
-            let limiter = self.wait_for_turn(operation).await;
-            // After the wait, which may have outlasted the lease. A future does nothing before it is awaited.
+        let send = || async {
+            // After the wait for its turn, which may have outlasted the lease.
             if self.permit.lasts_for(CALL_TIMEOUT) {
-                return self.send(operation, object, limiter.as_deref(), call).await;
+                return self.send(operation, object, Box::pin(call())).await;
             }
             let error = CloudError {
                 kind: ErrorKind::NotLeading,
@@ -80,28 +74,33 @@ impl Calls {
             };
             self.note(operation, object, Some(&error), Duration::ZERO);
             Err(error)
-        }
+        };
+        self.in_turn(operation, send).await
     }
 
-    /// Returns when the quota that the operation spends from has a turn for the caller.
-    async fn wait_for_turn(&self, operation: &'static str) -> Option<Arc<Limiter>> {
+    /// Sends when the quota that the operation spends from has a turn for the caller.
+    async fn in_turn<T, F>(&self, operation: &'static str, send: impl Fn() -> F) -> AsOf<Result<T, CloudError>>
+    where
+        F: Future<Output = Result<T, CloudError>>,
+    {
         let limiter = match (operation.split_once(':'), &self.region) {
             (Some(("ses", _)), Some(region)) => self.limiters.ses(region, operation),
             (Some(("route53", _)), _) => self.limiters.route53(),
-            _ => return None,
+            _ => return AsOf { time: self.limiters.now(), answer: send().await },
         };
         let caller = Caller::current();
-        let began = Instant::now();
-        limiter.turn(&caller).await;
-        self.metrics.waited(caller.class, began.elapsed());
-        Some(limiter)
+        let send = |waited| {
+            self.metrics.waited(caller.class, waited);
+            send()
+        };
+        limiter.send(&caller, send).await
     }
 
+    /// The call is boxed: it takes kilobytes, which would else be part of every future around this one, and several times.
     async fn send<T, E>(
         &self,
         operation: &'static str,
         object: &str,
-        limiter: Option<&Limiter>,
         call: Pin<Box<impl Future<Output = Result<T, SdkError<E>>>>>,
     ) -> Result<T, CloudError>
     where
@@ -109,12 +108,6 @@ impl Calls {
     {
         let sent = Instant::now();
         let answer = call.await.map_err(|error| errors::cloud_error(operation, object, &error));
-        if let Some(limiter) = limiter {
-            match &answer {
-                Err(error) if error.kind == ErrorKind::Throttled => limiter.throttled(),
-                Ok(_) | Err(_) => limiter.answered(),
-            }
-        }
         self.note(operation, object, answer.as_ref().err(), sent.elapsed());
         answer
     }

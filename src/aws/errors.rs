@@ -27,7 +27,7 @@ pub(super) fn credentials_failure(error: &CredentialsError) -> (ErrorKind, Strin
     if matches!(error, CredentialsError::CredentialsNotLoaded(_)) {
         // It lists all providers, none of which is set up.
         tracing::debug!(reason = causes(error), "no credentials");
-        return (ErrorKind::Denied, "there are none, neither in the environment nor by a role".to_owned());
+        return (ErrorKind::Unauthenticated, "there are none, neither in the environment nor by a role".to_owned());
     }
     let assumed = failure_within::<AssumeRoleWithWebIdentityError>(error)
         .or_else(|| failure_within::<AssumeRoleError>(error))
@@ -37,13 +37,13 @@ pub(super) fn credentials_failure(error: &CredentialsError) -> (ErrorKind, Strin
     let unread = || {
         let reason = source::<std::io::Error>(error)?;
         let variables = "AWS_WEB_IDENTITY_TOKEN_FILE or AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
-        Some((ErrorKind::Denied, format!("the token of {variables} cannot be read: {reason}")))
+        Some((ErrorKind::Unauthenticated, format!("the token of {variables} cannot be read: {reason}")))
     };
-    let (kind, message) =
-        assumed.or_else(unreached).or_else(unread).unwrap_or_else(|| (ErrorKind::Denied, plain(&causes(error))));
+    let otherwise = || (ErrorKind::Unauthenticated, plain(&causes(error)));
+    let (kind, message) = assumed.or_else(unreached).or_else(unread).unwrap_or_else(otherwise);
     let passing = matches!(kind, ErrorKind::Throttled | ErrorKind::Busy | ErrorKind::Unavailable)
         || matches!(error, CredentialsError::ProviderTimedOut(_));
-    (if passing { ErrorKind::Unavailable } else { ErrorKind::Denied }, message)
+    (if passing { ErrorKind::Unavailable } else { ErrorKind::Unauthenticated }, message)
 }
 
 fn failure<E>(error: &SdkError<E>) -> (ErrorKind, String)
@@ -78,15 +78,15 @@ fn refusal(status: u16, code: Option<&str>, message: &str) -> (ErrorKind, String
     let told = plain(message);
     let told = match code {
         // Its text holds two times of day, and so is another one at each try.
-        Some(_) if kind == ErrorKind::Denied && says_clock_is_wrong(message) => {
-            "the request's time is off: check the clock of the node".to_owned()
+        Some(code) if kind == ErrorKind::Unauthenticated && says_clock_is_wrong(message) => {
+            format!("the request's time is off ({code})")
         }
         Some(code) if told.is_empty() => code.to_owned(),
         Some(code) => format!("{told} ({code})"),
         None => format!("HTTP {status} without an error of AWS: does a proxy stand in between?"),
     };
     match code {
-        Some(code) if is_about_credentials(code) => (kind, format!("AWS does not accept the credentials: {told}")),
+        Some(_) if kind == ErrorKind::Unauthenticated => (kind, format!("AWS does not accept the credentials: {told}")),
         _ => (kind, told),
     }
 }
@@ -109,7 +109,8 @@ fn kind(status: u16, code: Option<&str>, message: &str) -> ErrorKind {
         | "TooManyRequestsException"
         | "RequestLimitExceeded" => ErrorKind::Throttled,
         "LimitExceededException" | "LimitsExceeded" => ErrorKind::QuotaExceeded,
-        _ if code.starts_with("AccessDenied") || is_about_credentials(code) => ErrorKind::Denied,
+        _ if is_about_credentials(code) => ErrorKind::Unauthenticated,
+        _ if code.starts_with("AccessDenied") => ErrorKind::Denied,
         _ => match status {
             401 | 403 => ErrorKind::Denied,
             408 | 500.. => ErrorKind::Unavailable,

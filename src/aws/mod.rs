@@ -92,10 +92,13 @@ impl Aws {
     }
 
     async fn ask_for_account(&self) -> Result<String, ConnectError> {
-        let ask = aws_sdk_sts::Client::new(&self.sdk).get_caller_identity().send();
-        let caller = match self.calls.read("sts:GetCallerIdentity", "the account", ask).await {
+        let sts = aws_sdk_sts::Client::new(&self.sdk);
+        let ask = || sts.get_caller_identity().send();
+        let caller = match self.calls.read("sts:GetCallerIdentity", "the account", ask).await.answer {
             Ok(caller) => caller,
-            Err(error) if error.kind == ErrorKind::Denied => return Err(ConnectError::Refused(error.message)),
+            Err(error) if matches!(error.kind, ErrorKind::Denied | ErrorKind::Unauthenticated) => {
+                return Err(ConnectError::Refused(error.message));
+            }
             Err(error) => {
                 return Err(ConnectError::StsUnreachable { region: self.region.clone(), reason: error.message });
             }

@@ -1,15 +1,17 @@
 //! The command line's arguments. Every flag of `run` is an environment variable as well: `--log-format` is
 //! `SES_OPERATOR_LOG_FORMAT`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::cloud::Region;
 use crate::dns::ZoneId;
+use crate::dns::public::resolver::{self, Resolver};
 use crate::domain_name::DomainName;
 use crate::quota::limiters::{ROUTE53_RATE, Rates, SES_RATE};
 use crate::reconcile::subject::{Filters, Settings};
+use crate::start_error::StartError;
 
 pub mod crd;
 pub mod manifest;
@@ -134,9 +136,31 @@ pub struct Scope {
     /// Only hosted zones of this ID are used (repeatable).
     #[arg(long, env = "SES_OPERATOR_ZONE_FILTER", value_delimiter = ',', value_name = "ZONE_ID")]
     pub zone_filter: Vec<String>,
+
+    /// A name server to ask for what SPF policies include, where spec.dns.onConflict is Merge (repeatable). Default: those
+    /// of /etc/resolv.conf.
+    #[arg(long, env = "SES_OPERATOR_NAMESERVER", value_delimiter = ',', value_parser = nameserver, value_name = "IP[:PORT]")]
+    pub nameserver: Vec<SocketAddr>,
+}
+
+/// The address of a name server, whose port is 53 unless it is named.
+fn nameserver(text: &str) -> Result<SocketAddr, String> {
+    let with_port = text.parse::<SocketAddr>();
+    let without = || text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    with_port.or_else(|_| without().map(|address| SocketAddr::new(address, resolver::PORT))).map_err(|_| {
+        "it must be an IP address, with or without a port: 10.0.0.10, 10.0.0.10:53, [2001:db8::10]:53".to_owned()
+    })
 }
 
 impl Scope {
+    /// The resolver that asks the name servers.
+    ///
+    /// # Errors
+    /// When it can't be made of them.
+    pub fn resolver(&self) -> Result<Resolver, StartError> {
+        Resolver::new(&self.nameserver).map_err(|error| StartError::new(format!("can't make a DNS resolver: {error}")))
+    }
+
     /// What holds for every reconcile, in this account and this cluster.
     pub fn settings(&self, account: String, default_region: Region, cluster_id: String) -> Settings {
         let names = |names: &[String]| names.iter().map(|name| DomainName::new(name)).collect();
@@ -241,6 +265,17 @@ mod tests {
     fn filters_repeat() {
         let options = run(&["--domain-filter", "a.example", "--domain-filter=b.example,c.example"]);
         assert_eq!(options.scope.domain_filter, ["a.example", "b.example", "c.example"]);
+    }
+
+    #[test]
+    fn a_name_server_is_an_address_and_maybe_a_port() {
+        let parsed =
+            run(&["--nameserver=10.0.0.10,10.0.0.11:5353", "--nameserver", "2001:db8::1", "--nameserver=[::1]:54"]);
+        let addresses: Vec<String> = parsed.scope.nameserver.iter().map(SocketAddr::to_string).collect();
+        assert_eq!(addresses, ["10.0.0.10:53", "10.0.0.11:5353", "[2001:db8::1]:53", "[::1]:54"]);
+        for wrong in ["dns.example.com", "10.0.0.10:dns", "10.0.0"] {
+            assert!(Cli::try_parse_from(["ses-operator", "run", "--nameserver", wrong]).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::api::SesDomain;
 use crate::aws::Aws;
 use crate::cloud::{CloudError, ErrorKind};
 use crate::controller::neighbors;
+use crate::dns::public::snapshot::PublicNames;
 use crate::dns::route53::Route53;
 use crate::dns::snapshot::Dns;
 use crate::leadership::WritePermit;
@@ -140,6 +141,7 @@ async fn plan_all(options: &PlanOptions, manifests: Manifests) -> Result<Plans, 
     let reconciler = Reconciler {
         identities: Identities::new(SesV2::new(&aws, &account), clock.clone()),
         dns: Dns::new(Route53::new(&aws), clock.clone()),
+        public: PublicNames::new(options.scope.resolver()?, clock.clone()),
         clock: clock.clone(),
         settings,
     };
@@ -211,6 +213,9 @@ fn print(plans: &Plans, out: &mut impl Write) -> std::io::Result<()> {
 fn in_words(failure: &CloudError) -> String {
     let next = match failure.kind {
         ErrorKind::Denied => "allow it to the credentials that this command runs with",
+        ErrorKind::Unauthenticated => {
+            "check the credentials that this command runs with, and the clock of this machine"
+        }
         ErrorKind::Rejected => "correct what AWS names",
         ErrorKind::Throttled | ErrorKind::Unavailable | ErrorKind::Busy | ErrorKind::NotFound | ErrorKind::Conflict => {
             "try again"

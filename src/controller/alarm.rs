@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use super::key::Key;
 use crate::clock::Clock;
 
-/// One alarm for each resource.
+/// One alarm for each resource, and reminders besides.
 #[derive(Clone, Debug)]
 pub struct Alarms(Arc<Inner>);
 
@@ -20,7 +20,7 @@ struct Inner {
     changed: Notify,
 }
 
-/// The same alarms twice: by resource, and by time. The number tells alarms of one time apart.
+/// The alarms by resource; the same and the reminders by time. The number tells those of one time apart.
 #[derive(Debug, Default)]
 struct Book {
     by_key: HashMap<Key, (Timestamp, u64)>,
@@ -29,10 +29,37 @@ struct Book {
 }
 
 impl Book {
+    fn set(&mut self, key: Key, time: Timestamp) {
+        self.cancel(&key);
+        let place = self.remind(key.clone(), time);
+        self.by_key.insert(key, place);
+    }
+
+    fn remind(&mut self, key: Key, time: Timestamp) -> (Timestamp, u64) {
+        let place = (time, self.next);
+        self.next += 1;
+        self.by_time.insert(place, key);
+        place
+    }
+
     fn cancel(&mut self, key: &Key) {
         if let Some(place) = self.by_key.remove(key) {
             self.by_time.remove(&place);
         }
+    }
+
+    /// Takes out the first one, if its time has come; else gives the time of the first one.
+    fn ring(&mut self, now: Timestamp) -> Result<Key, Option<Timestamp>> {
+        let Some(first) = self.by_time.first_entry() else { return Err(None) };
+        let place = *first.key();
+        if place.0 > now {
+            return Err(Some(place.0));
+        }
+        let key = first.remove();
+        if self.by_key.get(&key) == Some(&place) {
+            self.by_key.remove(&key);
+        }
+        Ok(key)
     }
 }
 
@@ -44,13 +71,13 @@ impl Alarms {
 
     /// Sets a resource's alarm, in place of the one it had.
     pub fn set(&self, key: Key, time: Timestamp) {
-        let mut book = self.book();
-        book.cancel(&key);
-        let place = (time, book.next);
-        book.next += 1;
-        book.by_key.insert(key.clone(), place);
-        book.by_time.insert(place, key);
-        drop(book);
+        self.book().set(key, time);
+        self.0.changed.notify_one();
+    }
+
+    /// Rings for a resource at a time, whatever becomes of its alarm.
+    pub fn remind(&self, key: Key, time: Timestamp) {
+        self.book().remind(key, time);
         self.0.changed.notify_one();
     }
 
@@ -62,19 +89,16 @@ impl Alarms {
     /// Waits for the next alarm that rings. There is one who waits so: the controller.
     pub async fn ring(&self) -> Key {
         loop {
-            let first = self.book().by_time.first_key_value().map(|((time, _), key)| (*time, key.clone()));
-            match first {
-                Some((time, key)) if time <= self.0.clock.now() => {
-                    self.book().cancel(&key);
-                    return key;
-                }
-                Some((time, _)) => {
+            let rung = self.book().ring(self.0.clock.now());
+            match rung {
+                Ok(key) => return key,
+                Err(Some(time)) => {
                     tokio::select! {
                         () = self.0.clock.sleep_until(time) => {}
                         () = self.0.changed.notified() => {}
                     }
                 }
-                None => self.0.changed.notified().await,
+                Err(None) => self.0.changed.notified().await,
             }
         }
     }
@@ -107,5 +131,20 @@ mod tests {
         alarms.cancel(&key("gone"));
         let rung = [alarms.ring().await, alarms.ring().await, alarms.ring().await];
         assert_eq!(rung, ["a", "b", "c"].map(key));
+    }
+
+    #[test]
+    fn a_reminder_rings_besides_the_alarm_and_takes_nothing_of_it_away() {
+        let at = |second| Timestamp::from_second(second).expect("a time");
+        let mut book = Book::default();
+        book.set(key("a"), at(30));
+        book.remind(key("a"), at(20));
+        assert_eq!(book.ring(at(10)), Err(Some(at(20))));
+        assert_eq!(book.ring(at(25)), Ok(key("a")));
+        assert_eq!(book.ring(at(25)), Err(Some(at(30))), "the alarm stays");
+        book.remind(key("a"), at(40));
+        book.set(key("a"), at(50));
+        assert_eq!([book.ring(at(60)), book.ring(at(60))], [Ok(key("a")), Ok(key("a"))], "and the reminder stays");
+        assert_eq!(book.ring(at(60)), Err(None));
     }
 }

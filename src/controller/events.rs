@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource, ResourceExt};
 
-use super::journal::{SaveError, answered};
+use super::api_server::{SaveError, answered};
 use crate::api::{FIELD_MANAGER, SesDomain};
 use crate::clock::Clock;
 use crate::reconcile::report::Event;

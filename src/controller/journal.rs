@@ -1,74 +1,34 @@
-//! What is written to the API server: finalizers, status, events.
+//! What is written to the API server: finalizers, status, events. What of it talks to the API server is [`ApiServer`]'s.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, PoisonError};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::api::{Patch, PatchParams};
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::ResourceExt;
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::events::Events;
+use super::api_server::{ApiServer, Connection, SaveError};
 use super::key::Key;
-use super::store::Store;
-use crate::api::{FIELD_MANAGER, FINALIZER, Reason, SesDomain, SesDomainStatus};
-use crate::clock::Clock;
-use crate::kubernetes::ANSWER_TIMEOUT;
+use super::store::{Form, Packed, Store};
+use crate::api::{FINALIZER, Reason, SesDomain, SesDomainStatus};
 use crate::reconcile::Journal;
 use crate::reconcile::report::{Event, conditions};
 
-/// Why a status was not written.
-#[derive(Debug, thiserror::Error)]
-pub enum SaveError {
-    /// The resource does not exist any more.
-    #[error("the resource is gone")]
-    Gone,
-    /// Somebody else changed it: look again.
-    #[error("the resource was changed meanwhile")]
-    Outdated,
-    /// The API server refused, or could not be reached.
-    #[error(transparent)]
-    Refused(Box<kube::Error>),
-    /// The API server did not answer. What was asked may have been done.
-    #[error("the API server did not answer within {} s", ANSWER_TIMEOUT.as_secs())]
-    Unanswered,
-}
-
-/// A request to the API server, which is not waited for without end: it holds a place that others need.
-pub(super) async fn answered<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, SaveError> {
-    match tokio::time::timeout(ANSWER_TIMEOUT, request).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(SaveError::Unanswered),
-    }
-}
-
-impl From<kube::Error> for SaveError {
-    fn from(error: kube::Error) -> Self {
-        let code = if let kube::Error::Api(status) = &error { status.code } else { 0 };
-        match code {
-            404 => Self::Gone,
-            409 => Self::Outdated,
-            _ => Self::Refused(Box::new(error)),
-        }
-    }
-}
-
-/// The journal of a real API server. The answers to its patches go into the store.
-pub struct ApiJournal {
-    client: Client,
-    store: Store,
-    events: Events,
+/// What is written about all resources. The answers go into the store.
+#[derive(Debug)]
+pub struct ApiJournal<A = Connection, F = Packed> {
+    server: A,
+    store: Store<F>,
     /// The writes to one resource follow each other: it may be greeted while its reconcile begins. Whose names fall
     /// together wait for each other's request, no longer.
     turns: [Mutex<()>; 64],
 }
 
-impl ApiJournal {
+impl<A: ApiServer, F: Form> ApiJournal<A, F> {
     /// A journal that nothing was written to yet.
-    pub fn new(client: Client, store: Store, clock: Clock) -> Self {
-        let events = Events::new(client.clone(), clock);
-        Self { client, store, events, turns: std::array::from_fn(|_| Mutex::default()) }
+    pub fn new(server: A, store: Store<F>) -> Self {
+        Self { server, store, turns: std::array::from_fn(|_| Mutex::default()) }
     }
 
     /// Says of a resource of which nobody has said anything that it is seen, and holds it.
@@ -81,15 +41,17 @@ impl ApiJournal {
         let _turn = self.turn(key).await;
         let Some(resource) = self.store.get(key).filter(|resource| is_new(resource)) else { return Ok(()) };
         let generation = resource.metadata.generation.unwrap_or_default();
+        // As the API server keeps it, or it would look like somebody else's.
+        let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
         let status = SesDomainStatus {
             conditions: conditions::at_first_sight(generation, now),
             ..resource.status.clone().unwrap_or_default()
         };
-        self.patch_status(&resource, resource.metadata.resource_version.as_deref(), &status).await.map(|_| ())
+        self.put_status(&resource, resource.metadata.resource_version.as_deref(), &status).await.map(|_| ())
     }
 
     /// The journal of one reconcile of a resource.
-    pub fn open(&self, resource: &SesDomain) -> Page<'_> {
+    pub fn open(&self, resource: &SesDomain) -> Page<'_, A, F> {
         Page { journal: self, base: std::sync::Mutex::new(Base::of(resource)) }
     }
 
@@ -103,8 +65,8 @@ impl ApiJournal {
         if is_held(&resource) {
             return Ok(resource);
         }
-        let finalizers = resource.finalizers().iter().cloned().chain([FINALIZER.to_owned()]).collect();
-        self.finalize(&resource, finalizers).await.map(Arc::new)
+        let finalizers: Vec<String> = resource.finalizers().iter().cloned().chain([FINALIZER.to_owned()]).collect();
+        self.put_finalizers(&resource, &finalizers).await
     }
 
     /// Takes our finalizer away.
@@ -114,46 +76,52 @@ impl ApiJournal {
     pub async fn release(&self, resource: &SesDomain) -> Result<(), SaveError> {
         let _turn = self.turn(&Key::of(resource)).await;
         let resource = self.latest(resource);
-        let left = resource.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER).cloned().collect();
-        self.finalize(&resource, left).await.map(|_| ())
+        let left = resource.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER);
+        let left: Vec<String> = left.cloned().collect();
+        self.put_finalizers(&resource, &left).await.map(|_| ())
     }
 
-    /// Sets the finalizers, on the version that was read.
-    async fn finalize(&self, resource: &SesDomain, finalizers: Vec<String>) -> Result<SesDomain, SaveError> {
-        let patch = serde_json::json!({"metadata": {
-            "finalizers": finalizers,
-            "resourceVersion": resource.metadata.resource_version,
-            "uid": resource.metadata.uid,
-        }});
-        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        let answer = answered(self.api(resource).patch(&resource.name_any(), &params, &Patch::Merge(&patch))).await?;
-        self.store.learn(answer.clone());
-        Ok(answer)
+    /// Sets the finalizers, on the version that is known. Where another one stands, that is known afterwards.
+    async fn put_finalizers(&self, resource: &SesDomain, finalizers: &[String]) -> Result<Arc<SesDomain>, SaveError> {
+        let put = self.learn(resource, None, self.server.put_finalizers(resource, finalizers)).await;
+        if let Err(SaveError::Outdated) = put {
+            self.get(resource).await?;
+        }
+        put
     }
 
     /// Writes a status over a version, and gives the resource as it is then.
-    async fn patch_status(
+    async fn put_status(
         &self,
         resource: &SesDomain,
         version: Option<&str>,
         status: &SesDomainStatus,
-    ) -> Result<SesDomain, SaveError> {
-        let patch = serde_json::json!({
-            "apiVersion": SesDomain::api_version(&()),
-            "kind": SesDomain::kind(&()),
-            "metadata": {
-                "name": resource.name_any(),
-                "namespace": resource.namespace(),
-                "uid": resource.metadata.uid,
-                "resourceVersion": version,
-            },
-            "status": status,
-        });
-        let params = PatchParams::apply(FIELD_MANAGER).force();
-        let answer =
-            answered(self.api(resource).patch_status(&resource.name_any(), &params, &Patch::Apply(&patch))).await?;
-        self.store.learn(answer.clone());
-        Ok(answer)
+    ) -> Result<Arc<SesDomain>, SaveError> {
+        self.learn(resource, Some(status), self.server.put_status(resource, version, status)).await
+    }
+
+    /// The resource as it is now.
+    async fn get(&self, resource: &SesDomain) -> Result<Arc<SesDomain>, SaveError> {
+        self.learn(resource, None, self.server.get(resource)).await
+    }
+
+    /// Sends a request, and takes in its answer.
+    async fn learn(
+        &self,
+        resource: &SesDomain,
+        status: Option<&SesDomainStatus>,
+        request: impl Future<Output = Result<SesDomain, SaveError>>,
+    ) -> Result<Arc<SesDomain>, SaveError> {
+        let sent = self.store.request(resource, status);
+        match request.await {
+            Ok(answer) => Ok(sent.answered(answer)),
+            Err(error) => {
+                if matches!(error, SaveError::Gone) {
+                    sent.answered_gone();
+                }
+                Err(error)
+            }
+        }
     }
 
     /// The latest version of a resource. One that was made anew under the same name is another.
@@ -169,14 +137,10 @@ impl ApiJournal {
         let place = hasher.finish() % self.turns.len() as u64;
         self.turns[usize::try_from(place).unwrap_or_default()].lock().await
     }
-
-    fn api(&self, resource: &SesDomain) -> Api<SesDomain> {
-        Api::namespaced(self.client.clone(), &resource.namespace().unwrap_or_default())
-    }
 }
 
 /// Whether our finalizer is on a resource.
-pub(super) fn is_held(resource: &SesDomain) -> bool {
+pub fn is_held(resource: &SesDomain) -> bool {
     resource.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
 }
 
@@ -189,54 +153,62 @@ fn is_greeted(resource: &SesDomain) -> bool {
 }
 
 /// Whether nobody has said anything about a resource yet. The CRD's default is generation -1.
-pub(super) fn is_new(resource: &SesDomain) -> bool {
+pub fn is_new(resource: &SesDomain) -> bool {
     let silent = resource.status.as_ref().is_none_or(|status| status.conditions.is_empty());
     silent && resource.metadata.deletion_timestamp.is_none()
 }
 
 /// The journal of one reconcile: it writes the status over the version that it was made from.
-pub struct Page<'a> {
-    journal: &'a ApiJournal,
+pub struct Page<'a, A = Connection, F = Packed> {
+    journal: &'a ApiJournal<A, F>,
     base: std::sync::Mutex<Base>,
 }
 
 /// What a reconcile believes to be the latest version.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 struct Base {
-    uid: Option<String>,
     version: Option<String>,
-    /// The status, as a hash: a reconcile may wait for minutes, and there are many.
-    status: u64,
+    /// The status, as a hash: a reconcile may wait for minutes, and there are many. None: the one that the reconcile began
+    /// with, and still holds.
+    status: Option<u64>,
     silent: bool,
 }
 
 impl Base {
     fn of(resource: &SesDomain) -> Self {
-        let mut hasher = DefaultHasher::new();
-        serde_json::to_string(&resource.status).unwrap_or_default().hash(&mut hasher);
-        Self {
-            uid: resource.metadata.uid.clone(),
-            version: resource.metadata.resource_version.clone(),
-            status: hasher.finish(),
-            silent: is_new(resource),
-        }
+        Self { version: resource.metadata.resource_version.clone(), status: None, silent: is_new(resource) }
+    }
+
+    /// The version that a reconcile has found or made, other than the one that it began with.
+    fn later(found: &SesDomain) -> Self {
+        Self { status: Some(hash(found.status.as_ref())), ..Self::of(found) }
     }
 
     /// Whether nobody has written the status in between, but ourselves to greet the resource.
-    fn stands_in(&self, found: &SesDomain) -> bool {
-        let now = Self::of(found);
-        self.uid == now.uid && (self.status == now.status || (self.silent && is_greeted(found)))
+    fn stands_in(&self, resource: &SesDomain, found: &SesDomain) -> bool {
+        let is_known = || match self.status {
+            None => resource.status == found.status,
+            Some(status) => status == hash(found.status.as_ref()),
+        };
+        resource.metadata.uid == found.metadata.uid && ((self.silent && is_greeted(found)) || is_known())
     }
 }
 
-impl Page<'_> {
+fn hash(status: Option<&SesDomainStatus>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    serde_json::to_string(&status).unwrap_or_default().hash(&mut hasher);
+    hasher.finish()
+}
+
+impl<A: ApiServer, F: Form> Page<'_, A, F> {
     /// The version to write over.
     fn base(&self, resource: &SesDomain) -> Base {
         let mut base = self.base.lock().unwrap_or_else(PoisonError::into_inner);
         if base.silent
-            && let Some(found) = self.journal.store.get(&Key::of(resource)).filter(|found| base.stands_in(found))
+            && let Some(found) = self.journal.store.get(&Key::of(resource))
+            && base.stands_in(resource, &found)
         {
-            *base = Base::of(&found);
+            *base = Base::later(&found);
         }
         base.clone()
     }
@@ -247,13 +219,13 @@ impl Page<'_> {
         version: Option<&str>,
         status: &SesDomainStatus,
     ) -> Result<(), SaveError> {
-        let answer = self.journal.patch_status(resource, version, status).await?;
-        *self.base.lock().unwrap_or_else(PoisonError::into_inner) = Base::of(&answer);
+        let answer = self.journal.put_status(resource, version, status).await?;
+        *self.base.lock().unwrap_or_else(PoisonError::into_inner) = Base::later(&answer);
         Ok(())
     }
 }
 
-impl Journal for Page<'_> {
+impl<A: ApiServer, F: Form> Journal for Page<'_, A, F> {
     type Error = SaveError;
 
     /// Where only the spec changed meanwhile the status is written all the same, since what was done must not be
@@ -263,9 +235,8 @@ impl Journal for Page<'_> {
         let base = self.base(resource);
         match self.write(resource, base.version.as_deref(), status).await {
             Err(SaveError::Outdated) => {
-                let found = answered(self.journal.api(resource).get(&resource.name_any())).await?;
-                self.journal.store.learn(found.clone());
-                if !base.stands_in(&found) {
+                let found = self.journal.get(resource).await?;
+                if !base.stands_in(resource, &found) {
                     return Err(SaveError::Outdated);
                 }
                 self.write(resource, found.metadata.resource_version.as_deref(), status).await
@@ -280,7 +251,7 @@ impl Journal for Page<'_> {
         } else {
             tracing::info!(reason = event.reason, "{}", event.note);
         }
-        if let Err(error) = self.journal.events.tell(resource, event).await {
+        if let Err(error) = self.journal.server.tell(resource, event).await {
             tracing::debug!("an event could not be told: {error}");
         }
     }
@@ -317,14 +288,20 @@ mod tests {
         }]);
         let of_account = |account: &str| json!({"conditions": ready, "account": account});
         let (known, other) = (of_account("1"), of_account("2"));
-        let of = |status: &Value| Base::of(&resource("u", status.clone()));
         let found = |status: &Value| resource("u", status.clone());
-        assert!(of(&known).stands_in(&found(&known)));
-        assert!(!of(&known).stands_in(&found(&other)), "somebody wrote it");
-        assert!(!of(&known).stands_in(&resource("another", known.clone())), "it was made anew");
-        assert!(of(&unseen).stands_in(&found(&greeting)));
-        assert!(!of(&known).stands_in(&found(&greeting)), "somebody has taken the status away");
-        let forged = json!({"conditions": greeting["conditions"], "account": "1"});
-        assert!(!of(&unseen).stands_in(&found(&forged)));
+        for later in [false, true] {
+            let stands = |began: &Value, found: &SesDomain| {
+                let began = resource("u", began.clone());
+                let base = if later { Base::later(&began) } else { Base::of(&began) };
+                base.stands_in(&began, found)
+            };
+            assert!(stands(&known, &found(&known)));
+            assert!(!stands(&known, &found(&other)), "somebody wrote it");
+            assert!(!stands(&known, &resource("another", known.clone())), "it was made anew");
+            assert!(stands(&unseen, &found(&greeting)));
+            assert!(!stands(&known, &found(&greeting)), "somebody has taken the status away");
+            let forged = json!({"conditions": greeting["conditions"], "account": "1"});
+            assert!(!stands(&unseen, &found(&forged)));
+        }
     }
 }

@@ -12,16 +12,17 @@
 //! | [`alarm`] | the times of the next looks |
 //! | [`turn`] | one reconcile, from the latest version to the next alarm |
 //! | [`neighbors`] | what a reconcile must know of the other SesDomains |
-//! | [`journal`], [`events`] | what is written to the API server |
+//! | [`watch`] | what fills the store |
+//! | [`journal`] | what is written to the API server |
+//! | [`api_server`], [`events`] | how it is written there |
+//! | [`disputes`] | how soon a status is looked at that somebody else wrote |
 //! | [`retry`] | how long to wait after which failure |
 
-use std::collections::HashMap;
-use std::pin::pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use kube::runtime::{WatchStreamExt, watcher};
+use jiff::SignedDuration;
 use kube::{Api, Client};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -37,6 +38,8 @@ use crate::ses::IdentityService;
 use crate::telemetry::metrics::Metrics;
 
 pub mod alarm;
+pub mod api_server;
+pub mod disputes;
 pub mod events;
 pub mod journal;
 pub mod key;
@@ -46,19 +49,19 @@ pub mod retry;
 pub mod store;
 pub mod turn;
 pub mod urgency;
+mod watch;
 
 use alarm::Alarms;
+use api_server::Connection;
 use journal::ApiJournal;
 use key::Key;
 use queue::Queue;
 use store::{Sighting, Store};
 use turn::Context;
 
-/// So many resources are listed with one request: a page is held in memory twice, as text and parsed.
-const PAGE: u32 = 100;
 /// A new resource of which nothing is said after this time is greeted: it waits, and says so. One that need not wait is
 /// spared the request.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub const PATIENCE: Duration = Duration::from_secs(2);
 /// So many are greeted at once.
 const GREETINGS: usize = 8;
 
@@ -83,8 +86,10 @@ pub struct Controller<S, D> {
 /// Watches and reconciles until `stopped`; reconciles that are under way are let finish.
 pub async fn run<S: IdentityService, D: DnsProvider>(controller: Controller<S, D>, stopped: impl Future<Output = ()>) {
     let alarms = Alarms::new(controller.clock.clone());
-    let journal = ApiJournal::new(controller.client.clone(), controller.store.clone(), controller.clock.clone());
-    let context = Arc::new(Context { controller, alarms, journal, failures: Mutex::new(HashMap::new()) });
+    let server = Connection::new(controller.client.clone(), controller.clock.clone());
+    let journal = ApiJournal::new(server, controller.store.clone());
+    let (failures, disputes) = (Mutex::default(), Mutex::default());
+    let context = Arc::new(Context { controller, alarms, journal, failures, disputes });
     // In a task of its own: comparing all resources takes a moment. It ends with the controller.
     let mut rounds = JoinSet::new();
     rounds.spawn(go_rounds(Arc::clone(&context)));
@@ -92,7 +97,7 @@ pub async fn run<S: IdentityService, D: DnsProvider>(controller: Controller<S, D
     let (arrived, arrivals) = mpsc::unbounded_channel();
     tokio::select! {
         () = stopped => {}
-        () = watch(&context, &arrived) => {}
+        () = watch::watch(&context.controller.domains, &context.controller.store, |seen| context.sees(seen, &arrived)) => {}
         () = greet(&context, arrivals) => {}
         () = ring(&context) => {}
         () = start(&context, &mut reconciles) => {}
@@ -110,6 +115,7 @@ async fn go_rounds<S: IdentityService, D: DnsProvider>(context: Arc<Context<S, D
 }
 
 /// The resources as the rounds see them.
+#[derive(Clone)]
 struct All {
     store: Store,
     queue: Queue,
@@ -129,33 +135,13 @@ impl Watched for All {
     }
 }
 
-/// Takes in what the watch shows.
-async fn watch<S: IdentityService, D: DnsProvider>(
-    context: &Context<S, D>,
-    arrived: &mpsc::UnboundedSender<(Instant, Key)>,
-) {
-    // Not `any_semantic`: from its cache the API server would answer with all resources on one page.
-    let config = watcher::Config::default().page_size(PAGE);
-    let mut events = pin!(watcher(context.controller.domains.clone(), config).default_backoff());
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(event) => {
-                for sighting in context.controller.store.observe(event) {
-                    context.sees(sighting, arrived);
-                }
-            }
-            Err(error) => tracing::warn!("the watch was interrupted: {error}"),
-        }
-    }
-}
-
 /// Wakes whose time has come.
 async fn ring<S: IdentityService, D: DnsProvider>(context: &Context<S, D>) {
     loop {
         let key = context.alarms.ring().await;
         if let Some(resource) = context.controller.store.get(&key) {
             let class = if context.has_failed(&key) { Class::Pending } else { Class::Sweep };
-            context.controller.queue.wake(&key, class.min(urgency::of(&resource)));
+            context.rouse(&key, &resource, class);
         }
     }
 }
@@ -193,20 +179,38 @@ async fn greet<S: IdentityService, D: DnsProvider>(
 }
 
 impl<S: IdentityService, D: DnsProvider> Context<S, D> {
+    /// Has a resource reconciled for which nobody has just asked: as urgently as its state is, and as this class at least.
+    fn rouse(&self, key: &Key, resource: &SesDomain, class: Class) {
+        let class = class.min(urgency::of(resource));
+        if rest::is_answered(resource) {
+            self.controller.queue.go_on(key, class);
+        } else {
+            self.controller.queue.wake(key, class);
+        }
+    }
+
     fn sees(&self, sighting: Sighting, arrived: &mpsc::UnboundedSender<(Instant, Key)>) {
         let now = self.controller.clock.now();
         match sighting {
-            Sighting::First(key, resource) if rest::at_rest(&resource, now) => {
+            Sighting::First(key, resource) if self.controller.reconciler.is_at_rest(&resource, now) => {
                 self.alarms.set(key, rest::next_look(&resource, now));
             }
             Sighting::First(key, resource) => {
-                self.controller.queue.wake(&key, urgency::of(&resource));
+                self.rouse(&key, &resource, Class::Sweep);
                 if journal::is_new(&resource) {
                     // Nobody listens any more only when the controller stops.
                     let _ = arrived.send((Instant::now(), key));
                 }
             }
             Sighting::Asks(key, class) => self.controller.queue.wake(&key, class),
+            Sighting::Rewritten(key) => {
+                let wait = self.disputes.lock().unwrap_or_else(PoisonError::into_inner).wait(&key, now);
+                match wait {
+                    Some(SignedDuration::ZERO) => self.controller.queue.wake(&key, Class::Repair),
+                    Some(wait) => self.alarms.remind(key, now + wait),
+                    None => {}
+                }
+            }
             Sighting::Gone(key, resource) => {
                 self.forget(&key, &resource);
                 // Whoever was refused for this one's sake may have the domain now.

@@ -1,7 +1,11 @@
 //! What a reconcile must know of the other SesDomains. Pure.
 
+use std::sync::Arc;
+
 use kube::ResourceExt;
 
+use super::key::Key;
+use super::store::{Form, Store};
 use crate::api::SesDomain;
 use crate::domain_name::DomainName;
 use crate::reconcile::subject::{MailFromUse, Neighbors, Rival};
@@ -47,6 +51,14 @@ pub fn of<'a>(resource: &SesDomain, all: impl Iterator<Item = &'a SesDomain>) ->
         status: rival.status.clone().unwrap_or_default(),
     });
     Neighbors { rivals: rivals.collect(), mail_from: uses }
+}
+
+/// The same, of those that the store has.
+pub fn in_store<F: Form>(store: &Store<F>, resource: &SesDomain) -> Neighbors {
+    let near = domains(resource).into_iter().flat_map(|domain| store.of_domain(&domain));
+    let others = near.filter(|key| *key != Key::of(resource));
+    let others: Vec<Arc<SesDomain>> = others.filter_map(|key| store.get(&key)).collect();
+    of(resource, others.iter().map(AsRef::as_ref))
 }
 
 fn mail_from_of(domain: &SesDomain) -> Option<DomainName> {

@@ -2,6 +2,13 @@
 //!
 //! A resource waits at most once, and is never reconciled twice at a time: one that is woken meanwhile is reconciled again
 //! afterwards. Who is woken more urgently moves up.
+//!
+//! Most reconciles wait for their turn at AWS, and hold a place meanwhile. So the places are divided by [`Step`]: a thousand
+//! new domains that wait to be created take none from those whose records are served by now and that lack their MAIL FROM,
+//! nor do these from those that are polled. Each of AWS's quotas is then busy from the first call that spends from it to the
+//! last one, and the last domain is set up as soon as the quotas allow. And some of each step's places are kept for
+//! namespaces of which nothing is reconciled: otherwise the newcomers of one team would take them all, and hold them for as
+//! long as the quotas make them wait.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,87 +16,137 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::key::Key;
-use crate::quota::fair_queue::FairQueue;
-use crate::quota::{Caller, Class};
+use crate::quota::Class;
+use crate::quota::fair_queue::{FairQueue, Lane};
 use crate::telemetry::metrics::Load;
 
-/// So many resources are reconciled at once: most of them wait for their turn at AWS, and cost memory while they do.
+/// So many resources are reconciled at once: a reconcile that waits costs memory.
 const MOST_RUNNING: usize = 256;
-/// The places beyond these are kept for namespaces of which nothing is reconciled: otherwise the newcomers of one team would
-/// take them all, and hold them for as long as AWS's quotas make them wait.
+/// So many of one step. Of those that begin about as many wait for their zone's batch to leave, 30 seconds at SES's pace of
+/// one identity a second, and as many again for their turn.
+const OF_A_STEP: usize = 128;
+/// The places beyond these, of all and of one step, are kept for namespaces of which nothing is reconciled.
 const SHARED: usize = 192;
+const SHARED_OF_A_STEP: usize = 64;
+
+/// How far a reconcile takes its resource. Each has the share of its class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Step {
+    /// The next step of what a user changed.
+    GoesOn,
+    /// The first one: a user has just asked for it.
+    Begins,
+    /// Whatever else there is to do, by its class.
+    Of(Class),
+}
+
+impl Step {
+    fn of(class: Class, begins: bool) -> Self {
+        match class {
+            Class::Changed if begins => Self::Begins,
+            Class::Changed => Self::GoesOn,
+            Class::Deletion | Class::Repair | Class::Pending | Class::Sweep => Self::Of(class),
+        }
+    }
+
+    fn class(self) -> Class {
+        match self {
+            Self::GoesOn | Self::Begins => Class::Changed,
+            Self::Of(class) => class,
+        }
+    }
+}
+
+impl Lane for Step {
+    fn share(self) -> u64 {
+        self.class().share()
+    }
+}
 
 /// The resources that wait, and those that are being reconciled. Pure.
 #[derive(Debug, Default)]
 struct Line {
     /// A key that moved up leaves its former place behind: a place counts only while its ticket is the key's.
-    queue: FairQueue<(Key, u64)>,
+    queue: FairQueue<(Key, u64), Step>,
     keys: HashMap<Key, Place>,
     tickets: u64,
     waiting: [usize; Class::ALL.len()],
-    /// How many are being reconciled, by namespace.
+    /// How many are being reconciled, by namespace and by step.
     running: HashMap<Arc<str>, usize>,
+    running_of: HashMap<Step, usize>,
     total: usize,
 }
 
 #[derive(Debug)]
 enum Place {
-    Waiting { class: Class, ticket: u64 },
-    Running { again: Option<Class> },
+    Waiting { step: Step, ticket: u64 },
+    Running { step: Step, again: Option<Step> },
 }
 
 impl Line {
-    fn wake(&mut self, key: &Key, class: Class) {
+    fn wake(&mut self, key: &Key, step: Step) {
         match self.keys.get_mut(key) {
-            Some(Place::Running { again }) => *again = Some(again.map_or(class, |before| before.min(class))),
-            Some(Place::Waiting { class: before, .. }) if *before <= class => {}
-            Some(Place::Waiting { class: before, .. }) => {
+            Some(Place::Running { again, .. }) => *again = Some(again.map_or(step, |before| before.min(step))),
+            Some(Place::Waiting { step: before, .. }) if *before <= step => {}
+            Some(Place::Waiting { step: before, .. }) => {
                 let before = *before;
-                self.waiting[before as usize] -= 1;
-                self.push(key.clone(), class);
+                self.waiting[before.class() as usize] -= 1;
+                self.push(key.clone(), step);
             }
-            None => self.push(key.clone(), class),
+            None => self.push(key.clone(), step),
         }
     }
 
-    fn push(&mut self, key: Key, class: Class) {
+    fn push(&mut self, key: Key, step: Step) {
         self.tickets += 1;
         let ticket = self.tickets;
-        self.waiting[class as usize] += 1;
-        self.queue.push(&Caller::new(class, Arc::clone(&key.namespace)), (key.clone(), ticket));
-        self.keys.insert(key, Place::Waiting { class, ticket });
+        self.waiting[step.class() as usize] += 1;
+        self.queue.push(step, &key.namespace, (key.clone(), ticket));
+        self.keys.insert(key, Place::Waiting { step, ticket });
     }
 
     /// The next one that may start.
     fn start(&mut self) -> Option<(Key, Class)> {
         while self.total < MOST_RUNNING {
-            let (total, running) = (self.total, &self.running);
-            let (key, ticket) = self.queue.pop_for(|namespace| total < SHARED || !running.contains_key(namespace))?;
+            let (total, running, running_of) = (self.total, &self.running, &self.running_of);
+            let may = |step: Step, namespace: &str| {
+                let of_step = running_of.get(&step).copied().unwrap_or_default();
+                if running.contains_key(namespace) {
+                    total < SHARED && of_step < SHARED_OF_A_STEP
+                } else {
+                    of_step < OF_A_STEP
+                }
+            };
+            let (key, ticket) = self.queue.pop_for(may)?;
             let Some(place) = self.keys.get_mut(&key) else { continue };
-            let class = match place {
-                Place::Waiting { class, ticket: valid } if *valid == ticket => *class,
+            let step = match place {
+                Place::Waiting { step, ticket: valid } if *valid == ticket => *step,
                 Place::Waiting { .. } | Place::Running { .. } => continue,
             };
-            *place = Place::Running { again: None };
-            self.waiting[class as usize] -= 1;
+            *place = Place::Running { step, again: None };
+            self.waiting[step.class() as usize] -= 1;
             *self.running.entry(Arc::clone(&key.namespace)).or_default() += 1;
+            *self.running_of.entry(step).or_default() += 1;
             self.total += 1;
-            return Some((key, class));
+            return Some((key, step.class()));
         }
         None
     }
 
     fn finish(&mut self, key: &Key) {
-        let Some(Place::Running { again }) = self.keys.remove(key) else { return };
+        let Some(Place::Running { step, again }) = self.keys.remove(key) else { return };
         self.total -= 1;
+        if let Some(count) = self.running_of.get_mut(&step) {
+            *count -= 1;
+        }
         if let Some(count) = self.running.get_mut(&key.namespace) {
             *count -= 1;
             if *count == 0 {
                 self.running.remove(&key.namespace);
             }
         }
-        if let Some(class) = again {
-            self.push(key.clone(), class);
+        if let Some(step) = again {
+            self.push(key.clone(), step);
         }
     }
 }
@@ -105,9 +162,15 @@ struct Inner {
 }
 
 impl Queue {
-    /// Asks for a reconcile.
+    /// Asks for a reconcile. Where somebody has just changed the resource, it begins what goes on later.
     pub fn wake(&self, key: &Key, class: Class) {
-        self.line().wake(key, class);
+        self.line().wake(key, Step::of(class, true));
+        self.0.changed.notify_one();
+    }
+
+    /// Asks for a reconcile of a resource that was reconciled before, for whatever is left to do.
+    pub fn go_on(&self, key: &Key, class: Class) {
+        self.line().wake(key, Step::of(class, false));
         self.0.changed.notify_one();
     }
 
@@ -229,28 +292,63 @@ mod tests {
             queue.wake(&key(&number.to_string()), Class::Changed);
         }
         let many: Vec<Turn> = std::iter::from_fn(|| queue.try_next()).collect();
-        assert_eq!(many.len(), SHARED);
+        assert_eq!(many.len(), SHARED_OF_A_STEP);
         let other = |name: &str| Key::new("other", name);
-        queue.wake(&other("one"), Class::Sweep);
-        queue.wake(&other("two"), Class::Sweep);
+        queue.wake(&other("one"), Class::Changed);
+        queue.wake(&other("two"), Class::Changed);
         let one = queue.try_next().expect("a place is left");
         assert_eq!(one.key, other("one"));
         assert!(queue.try_next().is_none(), "now its namespace waits like the others");
         drop(one);
         assert_eq!(queue.try_next().expect("its place is free again").key, other("two"));
+        assert_eq!(queue.waiting(Class::Changed), 1000 - SHARED_OF_A_STEP);
         drop(many);
-        assert_eq!(queue.waiting(Class::Changed), 1000 - SHARED);
         assert_eq!(queue.try_next().expect("there is room").key.namespace.as_ref(), "mail");
     }
 
     #[test]
-    fn there_is_an_end_to_the_places() {
+    fn a_thousand_that_begin_leave_places_for_those_that_are_further_along() {
         let queue = Queue::default();
         for number in 0..1000 {
-            queue.wake(&Key::new(format!("team-{number}"), "domain"), Class::Changed);
+            queue.wake(&key(&number.to_string()), Class::Changed);
         }
-        let turns: Vec<Turn> = std::iter::from_fn(|| queue.try_next()).collect();
-        assert_eq!(turns.len(), MOST_RUNNING);
+        let begun: Vec<Turn> = std::iter::from_fn(|| queue.try_next()).collect();
+        assert_eq!(begun.len(), SHARED_OF_A_STEP);
+        queue.go_on(&key("polled"), Class::Pending);
+        queue.go_on(&key("served"), Class::Changed);
+        assert_eq!(started(&queue), ["served", "polled"], "the most urgent first");
+        drop(begun);
+        queue.go_on(&key("served"), Class::Changed);
+        assert_eq!(queue.try_next().expect("there is room").key, key("served"), "who has begun goes first");
+    }
+
+    #[test]
+    fn who_goes_on_and_is_asked_for_anew_keeps_the_place_that_is_further_along() {
+        let queue = Queue::default();
+        queue.go_on(&key("a"), Class::Changed);
+        queue.wake(&key("a"), Class::Changed);
+        queue.wake(&key("b"), Class::Changed);
+        queue.go_on(&key("b"), Class::Changed);
+        assert_eq!(queue.waiting(Class::Changed), 2);
+        assert_eq!(started(&queue), ["a", "b"]);
+    }
+
+    #[test]
+    fn there_is_an_end_to_the_places_of_a_step_and_to_all() {
+        let queue = Queue::default();
+        let of_a_team = |number: usize| Key::new(format!("team-{number}"), "domain");
+        for number in 0..1000 {
+            queue.wake(&of_a_team(number), Class::Changed);
+        }
+        let begun: Vec<Turn> = std::iter::from_fn(|| queue.try_next()).collect();
+        assert_eq!(begun.len(), OF_A_STEP);
+        for number in 1000..3000 {
+            let class = Class::ALL[1 + number % 4];
+            queue.go_on(&of_a_team(number), class);
+        }
+        let others: Vec<Turn> = std::iter::from_fn(|| queue.try_next()).collect();
+        assert_eq!(begun.len() + others.len(), MOST_RUNNING);
+        assert_eq!(queue.running(), MOST_RUNNING);
     }
 
     #[tokio::test]

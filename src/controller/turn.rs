@@ -10,7 +10,9 @@ use jiff::SignedDuration;
 use tracing::Instrument;
 
 use super::alarm::Alarms;
-use super::journal::{ApiJournal, SaveError, is_held};
+use super::api_server::SaveError;
+use super::disputes::Disputes;
+use super::journal::{ApiJournal, is_held};
 use super::key::Key;
 use super::queue::Turn;
 use super::{Controller, neighbors, retry};
@@ -21,7 +23,6 @@ use crate::kubernetes;
 use crate::quota::{Caller, Class};
 use crate::reconcile::Outcome;
 use crate::reconcile::report::Next;
-use crate::reconcile::subject::Neighbors;
 use crate::ses::IdentityService;
 
 /// After a defect of ours: often enough to be seen, seldom enough to do no harm.
@@ -34,6 +35,8 @@ pub(super) struct Context<S, D> {
     pub(super) journal: ApiJournal,
     /// How often each has failed in a row.
     pub(super) failures: Mutex<HashMap<Key, u32>>,
+    /// Whose status somebody else writes as well.
+    pub(super) disputes: Mutex<Disputes>,
 }
 
 /// Reconciles the resource whose turn it is. Whatever comes of it, an alarm is set for the next look.
@@ -69,7 +72,7 @@ impl<S: IdentityService, D: DnsProvider> Context<S, D> {
             return Ok(None);
         }
         let resource = self.journal.hold(seen).await?;
-        let neighbors = self.neighbors(&resource);
+        let neighbors = neighbors::in_store(&self.controller.store, &resource);
         let rivals: Vec<Key> = neighbors.rivals.iter().map(|rival| Key::new(&*rival.namespace, &*rival.name)).collect();
         let page = self.journal.open(&resource);
         let outcome = self.controller.reconciler.reconcile(&resource, neighbors, &page).await?;
@@ -82,15 +85,6 @@ impl<S: IdentityService, D: DnsProvider> Context<S, D> {
             tracing::info!("released");
         }
         Ok(Some(outcome))
-    }
-
-    /// The other SesDomains that matter to this one.
-    fn neighbors(&self, resource: &SesDomain) -> Neighbors {
-        let store = &self.controller.store;
-        let near = neighbors::domains(resource).into_iter().flat_map(|domain| store.of_domain(&domain));
-        let others = near.filter(|key| *key != Key::of(resource));
-        let others: Vec<Arc<SesDomain>> = others.filter_map(|key| store.get(&key)).collect();
-        neighbors::of(resource, others.iter().map(AsRef::as_ref))
     }
 
     /// Sets the alarm for the next look, and gives the outcome's name for the metrics.
@@ -107,7 +101,7 @@ impl<S: IdentityService, D: DnsProvider> Context<S, D> {
             }
             Ok(Some(Outcome { next: Next::At(time), .. })) => {
                 self.succeeded(key);
-                self.alarms.set(key.clone(), time + retry::spread(key, time.duration_since(now)));
+                self.alarms.set(key.clone(), time);
                 "ok"
             }
             Ok(Some(Outcome { next: Next::Now, .. })) => {

@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::api::{FINALIZER, RECONCILE_REQUESTED_AT, SesDomain};
 use crate::quota::Class;
+use crate::reconcile::rest;
 
 /// What of a resource asks for a reconcile when it changes. Our own patches change nothing of it, but that they set the
 /// finalizer.
@@ -50,23 +51,19 @@ impl Asked {
 }
 
 /// How urgent a reconcile is that nobody has just asked for: its time has come, or the operator has just started.
+///
+/// What a user changed is as urgent as at first until all of it is written and served; then SES is waited for.
 pub fn of(resource: &SesDomain) -> Class {
-    let metadata = &resource.metadata;
-    let (spoken_of, answered) = resource
-        .status
-        .as_ref()
-        .map_or((None, None), |status| (status.observed_generation, status.last_handled_reconcile_at.as_ref()));
-    let requested = metadata.annotations.as_ref().and_then(|all| all.get(RECONCILE_REQUESTED_AT));
-    let conditions = resource.status.iter().flat_map(|status| &status.conditions);
-    let waits = conditions.into_iter().any(|condition| condition.type_ == "Reconciling" && condition.status == "True");
-    if metadata.deletion_timestamp.is_some() {
-        Class::Deletion
-    } else if spoken_of != metadata.generation || (requested.is_some() && requested != answered) {
-        Class::Changed
-    } else if waits {
-        Class::Pending
-    } else {
-        Class::Sweep
+    let is_true = |name: &str| {
+        let mut conditions = resource.status.iter().flat_map(|status| &status.conditions);
+        conditions.any(|condition| condition.type_ == name && condition.status == "True")
+    };
+    match &resource.status {
+        _ if resource.metadata.deletion_timestamp.is_some() => Class::Deletion,
+        Some(_) if rest::is_answered(resource) && !is_true("Reconciling") => Class::Sweep,
+        Some(status) if rest::is_answered(resource) && rest::is_set_up(&resource.spec, status) => Class::Pending,
+        Some(status) if rest::is_answered(resource) && rest::is_put_back(status) => Class::Repair,
+        Some(_) | None => Class::Changed,
     }
 }
 
@@ -117,10 +114,6 @@ mod tests {
 
     #[test]
     fn what_is_asked_goes_before_what_waits_and_that_before_what_is_well() {
-        let reconciling = json!([{
-            "type": "Reconciling", "status": "True", "reason": "ChangePending", "message": "",
-            "lastTransitionTime": "2026-01-01T00:00:00Z",
-        }]);
         let requested = json!({RECONCILE_REQUESTED_AT: "b"});
         for (metadata, status, expected) in [
             (json!({"generation": 1}), Value::Null, Class::Changed),
@@ -131,7 +124,6 @@ mod tests {
                 json!({"observedGeneration": 1, "lastHandledReconcileAt": "b"}),
                 Class::Sweep,
             ),
-            (json!({"generation": 1}), json!({"observedGeneration": 1, "conditions": reconciling}), Class::Pending),
             (json!({"generation": 1}), json!({"observedGeneration": 1}), Class::Sweep),
             (
                 json!({"generation": 2, "deletionTimestamp": "2026-01-01T00:00:00Z"}),
@@ -140,6 +132,56 @@ mod tests {
             ),
         ] {
             assert_eq!(of(&resource(metadata.clone(), status.clone())), expected, "{metadata} {status}");
+        }
+    }
+
+    /// A resource at work, whose spec asks for MAIL FROM, and that has come as far as these parts of its status.
+    fn at_work(parts: &Value) -> SesDomain {
+        let time = "2026-01-01T00:00:00Z";
+        let mut status = json!({"observedGeneration": 1, "conditions": [{
+            "type": "Reconciling", "status": "True", "reason": "Any", "message": "", "lastTransitionTime": time,
+        }]});
+        let record = |published: bool, put_back: &[&str]| {
+            json!([{
+                "purpose": "Dmarc", "name": "_dmarc.example.com", "type": "TXT", "value": "v=DMARC1; p=none", "ttl": 300,
+                "hostedZoneId": "Z1", "ours": true, "published": published, "since": time, "putBack": put_back,
+            }])
+        };
+        for part in parts.as_array().into_iter().flatten().filter_map(Value::as_str) {
+            let (place, value) = match part {
+                "created" => ("dkim", json!({"status": "Pending", "since": time, "tokens": []})),
+                "written" => ("records", record(false, &[])),
+                "put back" => ("records", record(false, &[time])),
+                "served" => ("records", record(true, &[])),
+                "on its way" => ("pendingChanges", json!([{"id": "C1", "hostedZoneId": "Z1", "since": time}])),
+                other => {
+                    let mail_from = json!({
+                        "domain": "mail.example.com", "status": other, "since": time, "mxFailureBehavior": "UseDefaultValue",
+                    });
+                    ("mailFrom", mail_from)
+                }
+            };
+            status[place] = value;
+        }
+        let mut resource = resource(json!({"generation": 1}), status);
+        resource.spec.mail_from_subdomain = Some("mail".to_owned());
+        resource
+    }
+
+    #[test]
+    fn what_a_user_changed_is_as_urgent_as_at_first_until_only_ses_is_waited_for() {
+        for (parts, expected) in [
+            (json!([]), Class::Changed),
+            (json!(["created"]), Class::Changed),
+            (json!(["created", "written"]), Class::Changed),
+            (json!(["created", "written", "on its way"]), Class::Changed),
+            (json!(["created", "served"]), Class::Changed),
+            (json!(["created", "served", "NotStarted"]), Class::Changed),
+            (json!(["created", "served", "Pending"]), Class::Pending),
+            (json!(["created", "served", "Success"]), Class::Pending),
+            (json!(["created", "put back", "on its way", "Success"]), Class::Repair),
+        ] {
+            assert_eq!(of(&at_work(&parts)), expected, "{parts}");
         }
     }
 }

@@ -91,9 +91,11 @@ impl Tally {
                 }
             }
             ErrorKind::Conflict => {}
-            ErrorKind::NotFound | ErrorKind::QuotaExceeded | ErrorKind::Unavailable | ErrorKind::NotLeading => {
-                return Refused::Fails;
-            }
+            ErrorKind::NotFound
+            | ErrorKind::QuotaExceeded
+            | ErrorKind::Unauthenticated
+            | ErrorKind::Unavailable
+            | ErrorKind::NotLeading => return Refused::Fails,
         }
         if entries > 1 { Refused::Halve } else { Refused::Fails }
     }
@@ -141,7 +143,13 @@ mod tests {
             assert_eq!(Tally::default().refused(kind, 200), Refused::Halve, "{kind:?}");
             assert_eq!(Tally::default().refused(kind, 1), Refused::Fails, "{kind:?}");
         }
-        for kind in [ErrorKind::Unavailable, ErrorKind::NotFound, ErrorKind::NotLeading, ErrorKind::QuotaExceeded] {
+        for kind in [
+            ErrorKind::Unavailable,
+            ErrorKind::NotFound,
+            ErrorKind::NotLeading,
+            ErrorKind::QuotaExceeded,
+            ErrorKind::Unauthenticated,
+        ] {
             assert_eq!(Tally::default().refused(kind, 200), Refused::Fails, "{kind:?}");
         }
     }

@@ -3,7 +3,8 @@
 //! | module | holds |
 //! |---|---|
 //! | [`text`] | TXT values as DNS writes them |
-//! | [`spf`] | what an SPF policy says about Amazon SES |
+//! | [`spf`] | what an SPF policy says about Amazon SES, and what it costs its receivers |
+//! | [`public`] | what anybody may ask of public DNS |
 //! | [`zones`] | which hosted zone a name belongs to |
 //! | [`view`] | what is known of one zone, and how old it is |
 //! | [`batch`], [`writer`] | what leaves together in one change of a zone, and when |
@@ -13,10 +14,11 @@
 use std::fmt;
 use std::future::Future;
 
-use crate::cloud::CloudError;
+use crate::cloud::{AsOf, CloudError};
 use crate::domain_name::DomainName;
 
 pub mod batch;
+pub mod public;
 pub mod route53;
 pub mod snapshot;
 pub mod spf;
@@ -138,23 +140,28 @@ pub struct Subtree {
 
 /// A DNS provider: it reads and writes, and decides nothing.
 ///
-/// Each method answers with a [`CloudError`] whose kind says what to do about it.
+/// Each method answers with a [`CloudError`] whose kind says what to do about it. What it reads is as of the time at which the
+/// first call was sent.
 pub trait DnsProvider: Send + Sync + 'static {
     /// All public hosted zones.
-    fn hosted_zones(&self) -> impl Future<Output = Result<Vec<HostedZone>, CloudError>> + Send;
+    fn hosted_zones(&self) -> impl Future<Output = Result<AsOf<Vec<HostedZone>>, CloudError>> + Send;
 
     /// All record sets of a zone: one call for each 300.
-    fn listing(&self, zone: &ZoneId) -> impl Future<Output = Result<Vec<RecordSet>, CloudError>> + Send;
+    fn listing(&self, zone: &ZoneId) -> impl Future<Output = Result<AsOf<Vec<RecordSet>>, CloudError>> + Send;
 
     /// The record sets at `root` and below it in one zone: one call, so the answer may be incomplete.
-    fn subtree(&self, zone: &ZoneId, root: &DomainName) -> impl Future<Output = Result<Subtree, CloudError>> + Send;
+    fn subtree(
+        &self,
+        zone: &ZoneId,
+        root: &DomainName,
+    ) -> impl Future<Output = Result<AsOf<Subtree>, CloudError>> + Send;
 
     /// The record sets of exactly one name.
     fn record_sets(
         &self,
         zone: &ZoneId,
         name: &DomainName,
-    ) -> impl Future<Output = Result<Vec<RecordSet>, CloudError>> + Send;
+    ) -> impl Future<Output = Result<AsOf<Vec<RecordSet>>, CloudError>> + Send;
 
     /// Makes all changes or none, and answers with the change's ID.
     fn change(
@@ -164,5 +171,5 @@ pub trait DnsProvider: Send + Sync + 'static {
     ) -> impl Future<Output = Result<String, CloudError>> + Send;
 
     /// Whether a change has reached all of the provider's servers.
-    fn is_in_sync(&self, change_id: &str) -> impl Future<Output = Result<bool, CloudError>> + Send;
+    fn is_in_sync(&self, change_id: &str) -> impl Future<Output = Result<AsOf<bool>, CloudError>> + Send;
 }

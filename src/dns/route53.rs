@@ -7,7 +7,7 @@ use aws_sdk_route53::types::{ChangeBatch, ChangeInfo, ChangeStatus, RrType};
 use self::convert::{record_set, sdk_change};
 use super::{DnsProvider, HostedZone, RecordChange, RecordSet, Subtree, ZoneId};
 use crate::aws::{Aws, Calls};
-use crate::cloud::{CloudError, ErrorKind};
+use crate::cloud::{AsOf, CloudError, ErrorKind};
 use crate::domain_name::DomainName;
 
 mod convert;
@@ -50,7 +50,7 @@ impl Route53 {
         zone: &ZoneId,
         object: &str,
         start: Option<Start>,
-    ) -> Result<ListResourceRecordSetsOutput, CloudError> {
+    ) -> Result<AsOf<ListResourceRecordSetsOutput>, CloudError> {
         let mut list = self.client.list_resource_record_sets().hosted_zone_id(&zone.0).max_items(RECORD_SETS_PER_PAGE);
         if let Some(start) = start {
             list = list
@@ -58,14 +58,14 @@ impl Route53 {
                 .set_start_record_type(start.record_type)
                 .set_start_record_identifier(start.identifier);
         }
-        self.calls.read(LIST_RECORD_SETS, object, list.send()).await
+        self.calls.read(LIST_RECORD_SETS, object, || list.clone().send()).await.transpose()
     }
 }
 
 impl DnsProvider for Route53 {
-    async fn hosted_zones(&self) -> Result<Vec<HostedZone>, CloudError> {
+    async fn hosted_zones(&self) -> Result<AsOf<Vec<HostedZone>>, CloudError> {
         let object = "the account's zones";
-        let mut zones = Vec::new();
+        let (mut zones, mut asked) = (Vec::new(), None);
         let (mut name, mut id) = (None, None);
         loop {
             let list = self
@@ -74,7 +74,8 @@ impl DnsProvider for Route53 {
                 .set_dns_name(name.take())
                 .set_hosted_zone_id(id.take())
                 .max_items(ZONES_PER_PAGE);
-            let page = self.calls.read(LIST_ZONES, object, list.send()).await?;
+            let AsOf { time, answer } = self.calls.read(LIST_ZONES, object, || list.clone().send()).await;
+            let (page, first) = (answer?, *asked.get_or_insert(time));
             let public =
                 page.hosted_zones.iter().filter(|zone| !zone.config.as_ref().is_some_and(|it| it.private_zone));
             zones.extend(public.map(|zone| HostedZone {
@@ -83,7 +84,7 @@ impl DnsProvider for Route53 {
                 record_sets: zone.resource_record_set_count.and_then(|count| count.try_into().ok()).unwrap_or_default(),
             }));
             if !page.is_truncated {
-                return Ok(zones);
+                return Ok(AsOf { time: first, answer: zones });
             }
             (name, id) = (page.next_dns_name, page.next_hosted_zone_id);
             // Half a list must not pass for a whole one, nor the first page come again for ever.
@@ -93,14 +94,15 @@ impl DnsProvider for Route53 {
         }
     }
 
-    async fn listing(&self, zone: &ZoneId) -> Result<Vec<RecordSet>, CloudError> {
-        let mut sets = Vec::new();
+    async fn listing(&self, zone: &ZoneId) -> Result<AsOf<Vec<RecordSet>>, CloudError> {
+        let (mut sets, mut asked) = (Vec::new(), None);
         let mut start = None;
         for _ in 0..MOST_PAGES {
-            let page = self.page(zone, &zone.0, start.take()).await?;
+            let AsOf { time, answer: page } = self.page(zone, &zone.0, start.take()).await?;
+            let first = *asked.get_or_insert(time);
             sets.extend(page.resource_record_sets.into_iter().map(record_set));
             if !page.is_truncated {
-                return Ok(sets);
+                return Ok(AsOf { time: first, answer: sets });
             }
             // Half a zone must not pass for a whole one, nor the first page come again for ever.
             let Some(name) = page.next_record_name else { return Err(cut_off(LIST_RECORD_SETS, &zone.0)) };
@@ -110,9 +112,9 @@ impl DnsProvider for Route53 {
         Err(cut_off(LIST_RECORD_SETS, &zone.0))
     }
 
-    async fn subtree(&self, zone: &ZoneId, root: &DomainName) -> Result<Subtree, CloudError> {
+    async fn subtree(&self, zone: &ZoneId, root: &DomainName) -> Result<AsOf<Subtree>, CloudError> {
         let start = Start { name: absolute(root), record_type: None, identifier: None };
-        let page = self.page(zone, &in_zone(root, zone), Some(start)).await?;
+        let AsOf { time, answer: page } = self.page(zone, &in_zone(root, zone), Some(start)).await?;
         // Names are sorted by their labels from the right, so those below a name stand together, the name itself first.
         let next = page.next_record_name.as_deref().map(DomainName::new).filter(|_| page.is_truncated);
         let complete = !page.is_truncated || next.as_ref().is_some_and(|next| !next.is_within(root));
@@ -122,23 +124,24 @@ impl DnsProvider for Route53 {
         let mut record_sets: Vec<RecordSet> = record_sets.filter(whole).collect();
         // Collecting may keep the whole page's allocation for the few sets that are left of it, a hundred times their size.
         record_sets.shrink_to_fit();
-        Ok(Subtree { record_sets, complete })
+        Ok(AsOf { time, answer: Subtree { record_sets, complete } })
     }
 
-    async fn record_sets(&self, zone: &ZoneId, name: &DomainName) -> Result<Vec<RecordSet>, CloudError> {
-        let mut sets = Vec::new();
+    async fn record_sets(&self, zone: &ZoneId, name: &DomainName) -> Result<AsOf<Vec<RecordSet>>, CloudError> {
+        let (mut sets, mut asked) = (Vec::new(), None);
         let mut start = Start { name: absolute(name), record_type: None, identifier: None };
         loop {
-            let page = self.page(zone, &in_zone(name, zone), Some(start)).await?;
+            let AsOf { time, answer: page } = self.page(zone, &in_zone(name, zone), Some(start)).await?;
+            let first = *asked.get_or_insert(time);
             sets.extend(page.resource_record_sets.into_iter().map(record_set).filter(|set| &set.name == name));
             if !page.is_truncated {
-                return Ok(sets);
+                return Ok(AsOf { time: first, answer: sets });
             }
             let Some(next) = page.next_record_name else {
                 return Err(cut_off(LIST_RECORD_SETS, &in_zone(name, zone)));
             };
             if &DomainName::new(&next) != name {
-                return Ok(sets);
+                return Ok(AsOf { time: first, answer: sets });
             }
             let (record_type, identifier) = (page.next_record_type, page.next_record_identifier);
             start = Start { name: next, record_type, identifier };
@@ -149,16 +152,18 @@ impl DnsProvider for Route53 {
         let changes = changes.iter().map(sdk_change).collect();
         let batch = ChangeBatch::builder().comment(COMMENT).set_changes(Some(changes)).build();
         let batch = batch.expect("changes are set");
-        let send = self.client.change_resource_record_sets().hosted_zone_id(&zone.0).change_batch(batch).send();
-        let answer = self.calls.write(CHANGE, &zone.0, send).await?;
+        let change = self.client.change_resource_record_sets().hosted_zone_id(&zone.0).change_batch(batch);
+        let answer = self.calls.write(CHANGE, &zone.0, || change.clone().send()).await.answer?;
         let change = answer.change_info.ok_or_else(|| cut_off(CHANGE, &zone.0))?;
         Ok(without_path(&change.id).to_owned())
     }
 
-    async fn is_in_sync(&self, change_id: &str) -> Result<bool, CloudError> {
-        let answer = self.calls.read(GET_CHANGE, change_id, self.client.get_change().id(change_id).send()).await?;
+    async fn is_in_sync(&self, change_id: &str) -> Result<AsOf<bool>, CloudError> {
+        let get = self.client.get_change().id(change_id);
+        let AsOf { time, answer } = self.calls.read(GET_CHANGE, change_id, || get.clone().send()).await;
         let in_sync = |change: ChangeInfo| change.status == ChangeStatus::Insync;
-        answer.change_info.map(in_sync).ok_or_else(|| cut_off(GET_CHANGE, change_id))
+        let answer = answer?.change_info.map(in_sync).ok_or_else(|| cut_off(GET_CHANGE, change_id))?;
+        Ok(AsOf { time, answer })
     }
 }
 

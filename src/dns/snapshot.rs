@@ -2,6 +2,9 @@
 //!
 //! The reader says how old an answer may be; nothing is decided here but which call costs least. What we write is folded
 //! in; a write whose outcome is unknown makes its zone be read anew.
+//!
+//! Whoever reads has others wait for the same answer, who may be more urgent: so nothing is read in a class of less urgency
+//! than theirs could be.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,8 +15,9 @@ use super::view::{PAGE, Part, ZoneView};
 use super::writer::{Accepted, Sends, ZoneWriter};
 use super::{DnsProvider, HostedZone, RecordChange, RecordSet, ZoneId};
 use crate::clock::Clock;
-use crate::cloud::CloudError;
+use crate::cloud::{AsOf, CloudError};
 use crate::domain_name::DomainName;
+use crate::quota::Caller;
 
 /// All public hosted zones, and when they were read.
 type ZoneList = (Timestamp, Arc<Vec<HostedZone>>);
@@ -53,10 +57,10 @@ impl<P: DnsProvider> Dns<P> {
         if let Some((read_at, zones)) = known.as_ref().filter(|(read_at, _)| *read_at >= not_before) {
             return Ok((Arc::clone(zones), *read_at));
         }
-        let read_at = self.clock.now();
-        let zones = Arc::new(self.provider.hosted_zones().await?);
-        *known = Some((read_at, Arc::clone(&zones)));
-        Ok((zones, read_at))
+        let AsOf { time, answer } = Caller::for_all().scope(self.provider.hosted_zones()).await?;
+        let zones = Arc::new(answer);
+        *known = Some((time, Arc::clone(&zones)));
+        Ok((zones, time))
     }
 
     /// The record sets at `root` and below it, as they were at `not_before` or later, and when they were read. Those of
@@ -78,9 +82,11 @@ impl<P: DnsProvider> Dns<P> {
             return Ok(answer);
         }
         if view.prefers_whole(size) {
-            self.read_whole(zone, &mut view).await?;
+            // A zone of many pages is that of many domains.
+            let caller = if size > PAGE { Caller::for_all() } else { Caller::in_front() };
+            caller.scope(self.read_whole(zone, &mut view)).await?;
         } else {
-            self.read_part(zone, root, names, not_before, &mut view).await?;
+            Caller::in_front().scope(self.read_part(zone, root, names, not_before, &mut view)).await?;
         }
         Ok(view.answer(root, names, Timestamp::MIN).unwrap_or_default())
     }
@@ -104,7 +110,7 @@ impl<P: DnsProvider> Dns<P> {
         } else {
             *view = ZoneView::default();
             for (domain, names) in domains {
-                self.read_part(zone, domain, names, self.clock.now(), &mut view).await?;
+                self.read_part(zone, domain, names, Timestamp::MIN, &mut view).await?;
             }
         }
         Ok(look(&view))
@@ -137,9 +143,8 @@ impl<P: DnsProvider> Dns<P> {
         if let Some((_, arrived)) = known.filter(|(asked_at, arrived)| *arrived || *asked_at >= not_before) {
             return Ok(arrived);
         }
-        let asked_at = self.clock.now();
-        let arrived = self.provider.is_in_sync(id).await?;
-        *known = Some((asked_at, arrived));
+        let AsOf { time, answer: arrived } = Caller::in_front().scope(self.provider.is_in_sync(id)).await?;
+        *known = Some((time, arrived));
         if arrived {
             self.zone(zone).writer.has_arrived(id);
         }
@@ -176,8 +181,8 @@ impl<P: DnsProvider> Dns<P> {
     }
 
     async fn read_whole(&self, zone: &ZoneId, view: &mut ZoneView) -> Result<(), CloudError> {
-        let read_at = self.clock.now();
-        view.take_whole(self.provider.listing(zone).await?, read_at);
+        let AsOf { time, answer } = self.provider.listing(zone).await?;
+        view.take_whole(answer, time);
         Ok(())
     }
 
@@ -194,15 +199,14 @@ impl<P: DnsProvider> Dns<P> {
             Some(part) => part.clone(),
             None => {
                 calls += 1;
-                let read_at = self.clock.now();
-                let subtree = self.provider.subtree(zone, root).await?;
-                Part { read_at, subtree, looked_up: BTreeMap::new() }
+                let AsOf { time, answer: subtree } = self.provider.subtree(zone, root).await?;
+                Part { read_at: time, subtree, looked_up: BTreeMap::new() }
             }
         };
         for name in names {
             if !part.shows(root, name) {
                 calls += 1;
-                part.looked_up.insert(name.clone(), self.provider.record_sets(zone, name).await?);
+                part.looked_up.insert(name.clone(), self.provider.record_sets(zone, name).await?.answer);
             }
         }
         view.take_part(root.clone(), part, calls);

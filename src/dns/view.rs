@@ -26,6 +26,8 @@ pub struct ZoneView {
     parts: HashMap<DomainName, Part>,
     /// Calls that were spent on parts since the zone was read whole.
     spent: usize,
+    /// How many sets the zone held when it was read whole, and those that we have added since: the list of zones may be older.
+    held: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -154,13 +156,14 @@ impl ZoneView {
 
     /// Whether reading the whole zone, of so many record sets, costs no more calls than the look-ups since the last time.
     pub fn prefers_whole(&self, record_sets: usize) -> bool {
-        record_sets.div_ceil(PAGE) <= 1 + self.spent
+        record_sets.max(self.held).div_ceil(PAGE) <= 1 + self.spent
     }
 
     /// The whole zone was read.
     pub fn take_whole(&mut self, record_sets: Vec<RecordSet>, read_at: Timestamp) {
+        let held = record_sets.len();
         let sets = Sets::new(record_sets);
-        *self = Self { whole: Some(Whole { read_at, sets, distrusted: Vec::new() }), ..Self::default() };
+        *self = Self { whole: Some(Whole { read_at, sets, distrusted: Vec::new() }), held, ..Self::default() };
     }
 
     /// A domain was read by itself, with so many calls.
@@ -173,6 +176,10 @@ impl ZoneView {
     pub fn fold(&mut self, changes: &[RecordChange]) {
         for change in changes {
             let name = &set_of(change).name;
+            self.held = match change {
+                RecordChange::Create(_) => self.held + 1,
+                RecordChange::Delete(_) => self.held.saturating_sub(1),
+            };
             if let Some(whole) = &mut self.whole {
                 whole.sets.fold(change);
             }
@@ -258,6 +265,21 @@ mod tests {
             RecordChange::Create(set("b.a.example.com", RecordType::Mx)),
         ]);
         assert_eq!(names(&view, "a.example.com", 0), Some(vec!["b.a.example.com MX".to_owned()]));
+    }
+
+    #[test]
+    fn a_zone_that_has_grown_by_what_we_wrote_is_as_large_as_that_whatever_the_list_of_zones_says() {
+        let mut view = view(&[("example.com", RecordType::Ns)]);
+        assert!(view.prefers_whole(2));
+        let changes: Vec<RecordChange> = (0..6000)
+            .map(|number| RecordChange::Create(set(&format!("d{number}.example.com"), RecordType::Txt)))
+            .collect();
+        view.fold(&changes);
+        assert!(!view.prefers_whole(2));
+        view.prune(at(1));
+        assert!(!view.prefers_whole(2), "also when what was read is forgotten");
+        view.fold(&changes.iter().map(|change| RecordChange::Delete(set_of(change).clone())).collect::<Vec<_>>());
+        assert!(view.prefers_whole(2));
     }
 
     #[test]

@@ -140,26 +140,30 @@ impl ZoneWriter {
     async fn send(&self, zone: &ZoneId, batch: Vec<Entry>, with: &(impl Sends + Sync)) {
         let mut parts = vec![batch];
         let mut tally = Tally::default();
-        let mut busy = BUSY.iter();
+        // How often in a row the zone was busy: a refusal that divides a batch is an answer too.
+        let mut busy = 0;
         while let Some(mut part) = parts.pop() {
             let changes: Vec<RecordChange> = part.iter().flat_map(|entry| entry.changes.iter().cloned()).collect();
             let caller = part.iter().map(|entry| &entry.caller).min_by_key(|caller| caller.class).cloned();
             let caller = caller.unwrap_or_else(Caller::current);
             match caller.scope(with.provider().change(zone, &changes)).await {
                 Ok(id) => {
+                    busy = 0;
                     tally.accepted();
                     let accepted = Accepted { id, at: with.clock().now() };
                     *self.last() = Some(accepted.clone());
                     with.made(zone, &changes).await;
                     part.into_iter().for_each(|entry| entry.tell(Ok(accepted.clone())));
                 }
-                Err(error) => match (tally.refused(error.kind, part.len()), busy.next()) {
+                Err(error) => match (tally.refused(error.kind, part.len()), BUSY.get(busy)) {
                     (Refused::Again, Some(seconds)) => {
+                        busy += 1;
                         let clock = with.clock();
                         clock.sleep_until(clock.now() + SignedDuration::from_secs(*seconds)).await;
                         parts.push(part);
                     }
                     (Refused::Halve, _) => {
+                        busy = 0;
                         let right = part.split_off(part.len() / 2);
                         parts.extend([right, part]);
                     }

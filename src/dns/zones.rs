@@ -75,22 +75,19 @@ pub fn zone_for<'a>(
 ) -> Result<&'a HostedZone, ZoneError> {
     let preferred = preferred.map(|id| preferred_zone(name, zones, id)).transpose()?;
     let at_least = preferred.map_or(0, |zone| zone.name.label_count());
-    let longest = name
-        .self_and_ancestors()
-        .take_while(|candidate| candidate.label_count() > at_least)
-        .find(|candidate| zones.iter().any(|zone| &zone.name == candidate));
+    let longest = zones
+        .iter()
+        .filter(|zone| name.is_within(&zone.name) && zone.name.label_count() > at_least)
+        .max_by_key(|zone| zone.name.label_count());
     let zone = match (longest, preferred) {
-        (Some(candidate), _) => {
-            let mut found = zones.iter().filter(|zone| zone.name == candidate);
-            match (found.next(), found.next()) {
-                (Some(zone), None) => zone,
-                _ => {
-                    let mut ids: Vec<ZoneId> =
-                        zones.iter().filter(|zone| zone.name == candidate).map(|zone| zone.id.clone()).collect();
-                    ids.sort();
-                    return Err(ZoneError::Ambiguous { zone: candidate, ids });
-                }
+        (Some(zone), _) => {
+            let of_its_name = || zones.iter().filter(|other| other.name == zone.name);
+            if of_its_name().nth(1).is_some() {
+                let mut ids: Vec<ZoneId> = of_its_name().map(|zone| zone.id.clone()).collect();
+                ids.sort();
+                return Err(ZoneError::Ambiguous { zone: zone.name.clone(), ids });
             }
+            zone
         }
         (None, Some(zone)) => zone,
         (None, None) => {

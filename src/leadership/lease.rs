@@ -6,6 +6,8 @@
 //! - the permit to write ends one lease duration after the last renewal was *sent*;
 //! - when no renewal succeeds for [`RENEW_DEADLINE`], the lease counts as lost and the process ends: a new process starts
 //!   from nothing, which is safer than one that stops half-way;
+//! - a lease whose version went down counts as lost, too: etcd was restored to an older snapshot, and all that this process
+//!   knows of the cluster is of a time that has not been;
 //! - a leader that stops gives the lease back, and the next one starts at once.
 
 use std::time::{Duration, Instant};
@@ -190,6 +192,9 @@ impl Lease {
                 Err(kube::Error::Api(status)) if status.code == 409 || status.code == 404 => {
                     // A renewal whose answer was lost changed it as well: look who holds it.
                     match soon(self.api.get_opt(&self.name.name)).await {
+                        Ok(Some(found)) if is_older(&found, current) => {
+                            return self.lost("it went back to an older version, so etcd was restored");
+                        }
                         Ok(Some(found)) if holder_of(&found) == self.name.holder => *object = Some(found),
                         Ok(Some(found)) => return self.lost(&format!("{} holds it now", holder_of(&found))),
                         Ok(None) => return self.lost("it was deleted"),
@@ -256,10 +261,33 @@ async fn soon<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Resul
     tokio::time::timeout(REQUEST_TIMEOUT, request).await.map_err(|_| unanswered())?
 }
 
+/// Versions rise, unless etcd was restored.
+fn is_older(found: &LeaseObject, known: &LeaseObject) -> bool {
+    let version = |lease: &LeaseObject| lease.metadata.resource_version.as_ref()?.parse::<u64>().ok();
+    version(found) < version(known)
+}
+
 fn holder_of(lease: &LeaseObject) -> String {
     lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone()).unwrap_or_default()
 }
 
 fn post() -> PostParams {
     PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_is_older_by_its_version_as_a_number() {
+        let lease = |version: &str| LeaseObject {
+            metadata: ObjectMeta { resource_version: Some(version.to_owned()), ..ObjectMeta::default() },
+            spec: None,
+        };
+        for (found, known, older) in [("9", "10", true), ("10", "10", false), ("10", "9", false), ("100", "99", false)]
+        {
+            assert_eq!(is_older(&lease(found), &lease(known)), older, "{found}, and {known} was known");
+        }
+    }
 }

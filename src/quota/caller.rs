@@ -53,6 +53,16 @@ impl Caller {
         Self { class, namespace: namespace.into() }
     }
 
+    /// For what is read once for all: whoever is most urgent may wait for it, whoever asked first.
+    pub fn for_all() -> Self {
+        Self::new(Class::Changed, "")
+    }
+
+    /// The caller of the work that runs now, when others may wait until it is done.
+    pub fn in_front() -> Self {
+        Self { class: Class::Changed, ..Self::current() }
+    }
+
     /// The caller of the work that runs now; a sweep on everybody's behalf where nobody is named.
     pub fn current() -> Self {
         CALLER.try_with(Clone::clone).unwrap_or_else(|_| Self::new(Class::Sweep, ""))

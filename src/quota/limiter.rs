@@ -1,9 +1,11 @@
 //! The pace of one quota: evenly spread turns, fewer of them after AWS has throttled.
 //!
-//! Waiting is a future, never a held thread. Whoever waits first hands out the turns to all that wait; when it has had its
+//! A call that AWS throttles was not carried out: it waits for another turn, in its class, and nobody fails for it. Waiting is
+//! a future, never a held thread. Whoever waits first hands out the turns to all that wait; when it has had its
 //! own, the next one takes over, so there is no task of its own to start or to lose.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::oneshot;
@@ -11,13 +13,19 @@ use tokio::sync::oneshot;
 use super::caller::{Caller, Class};
 use super::fair_queue::FairQueue;
 use crate::clock::Clock;
+use crate::cloud::{AsOf, CloudError, ErrorKind};
 
-/// After AWS throttles the pace is this part of what it was: a single refusal costs a few seconds.
-const SLOWER: f64 = 0.7;
+/// After AWS throttles the pace is this part of what it was: a single refusal costs little.
+const SLOWER: f64 = 0.8;
 /// And never less than this part of the one that was set.
 const SLOWEST: f64 = 1.0 / 16.0;
-/// Each call that is not throttled brings back this part of the pace that was set.
-const RECOVERY: f64 = 0.02;
+/// A full pace that was throttled has come back after so many seconds. Where others spend from the quota, this is about how
+/// often it is exceeded.
+const RETURN: f64 = 100.0;
+/// A call is sent so many times at the most while it is throttled,
+const MOST_SENDS: usize = 8;
+/// and not again once so much time has passed since the first of them: then whoever waits for it must be told.
+const PATIENCE: SignedDuration = SignedDuration::from_mins(5);
 
 /// How fast calls may follow each other.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,47 +47,64 @@ impl Pace {
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Bucket {
     pace: Pace,
-    /// The rate now: AWS may have throttled.
-    rate: f64,
     tokens: f64,
     filled: Timestamp,
-    slowed: Timestamp,
+    throttled: Option<Throttled>,
+}
+
+/// When AWS throttled last, and the rate at which it did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Throttled {
+    at: Timestamp,
+    rate: f64,
 }
 
 impl Bucket {
     fn full(pace: Pace, now: Timestamp) -> Self {
-        Self { pace, rate: pace.rate, tokens: pace.burst, filled: now, slowed: Timestamp::MIN }
+        Self { pace, tokens: pace.burst, filled: now, throttled: None }
+    }
+
+    /// Calls a second, now.
+    ///
+    /// Where others spend from the same quota, the rate at which it was exceeded is about what they leave. So the pace comes
+    /// back quickly to near that, goes slowly past it, and then faster and faster while nothing is refused, since they may
+    /// have gone. It is the curve by which CUBIC (RFC 9438) finds what a shared line bears.
+    fn rate(&self, now: Timestamp) -> f64 {
+        let full = self.pace.rate;
+        let Some(Throttled { at, rate }) = self.throttled else { return full };
+        let until_there = (rate / full).cbrt();
+        let beyond = seconds(at, now) / RETURN - until_there;
+        (rate + full * (1.0 - SLOWER) * beyond.powi(3)).clamp(full * SLOWEST, full)
     }
 
     /// Takes a turn; or tells when there will be one.
     fn take(&mut self, now: Timestamp) -> Result<(), Timestamp> {
-        // The system's clock may be set back: no turn is lost by it, and none is won.
-        let passed = now.duration_since(self.filled).as_secs_f64().max(0.0);
-        self.tokens = (self.tokens + passed * self.rate).min(self.pace.burst);
+        let rate = self.rate(now);
+        self.tokens = (self.tokens + seconds(self.filled, now) * rate).min(self.pace.burst);
         self.filled = now;
         // A timer may fire a hair early.
         if self.tokens >= 1.0 - 1e-6 {
             self.tokens -= 1.0;
             return Ok(());
         }
-        let wait = SignedDuration::from_secs_f64((1.0 - self.tokens) / self.rate);
+        let wait = SignedDuration::from_secs_f64((1.0 - self.tokens) / rate);
         Err(now.checked_add(wait).unwrap_or(Timestamp::MAX))
     }
 
     /// AWS has throttled: a slower pace, once a second at the most, since calls that were sent together are refused
     /// together.
     fn slow_down(&mut self, now: Timestamp) {
-        if now.duration_since(self.slowed) < SignedDuration::from_secs(1) && self.slowed <= now {
-            return;
+        let again = self.throttled.is_some_and(|last| last.at <= now && seconds(last.at, now) < 1.0);
+        if !again {
+            self.throttled = Some(Throttled { at: now, rate: self.rate(now) });
+            self.tokens = self.tokens.min(0.0);
         }
-        self.slowed = now;
-        self.tokens = self.tokens.min(0.0);
-        self.rate = (self.rate * SLOWER).max(self.pace.rate * SLOWEST);
     }
+}
 
-    fn speed_up(&mut self) {
-        self.rate = (self.rate + self.pace.rate * RECOVERY).min(self.pace.rate);
-    }
+/// The seconds from one time to another. The system's clock may be set back: no turn is lost by it, and none is won.
+fn seconds(from: Timestamp, to: Timestamp) -> f64 {
+    to.duration_since(from).as_secs_f64().max(0.0)
 }
 
 /// Hands out turns at a pace, the most urgent first.
@@ -105,15 +130,38 @@ impl Limiter {
         Self { clock, state, baton: tokio::sync::Mutex::const_new(()) }
     }
 
+    /// Sends a call when it is the caller's turn, and again while it is throttled. `call` is told how long it has waited. The
+    /// answer is as of when it was sent.
+    pub async fn send<T, F>(&self, caller: &Caller, call: impl Fn(Duration) -> F) -> AsOf<Result<T, CloudError>>
+    where
+        F: Future<Output = Result<T, CloudError>>,
+    {
+        let (mut sends, mut first) = (0, None);
+        loop {
+            let asked = self.clock.now();
+            self.turn(caller).await;
+            let time = self.clock.now();
+            let answer = call(Duration::try_from(time.duration_since(asked)).unwrap_or_default()).await;
+            sends += 1;
+            if answer.as_ref().is_err_and(|error| error.kind == ErrorKind::Throttled) {
+                self.throttled();
+                if sends < MOST_SENDS && time.duration_since(*first.get_or_insert(time)) < PATIENCE {
+                    continue;
+                }
+            }
+            return AsOf { time, answer };
+        }
+    }
+
     /// Returns when it is the caller's turn.
-    pub async fn turn(&self, caller: &Caller) {
+    async fn turn(&self, caller: &Caller) {
         let turn = {
             let mut state = self.state();
             if state.queue.is_empty() && state.bucket.take(self.clock.now()).is_ok() {
                 return;
             }
             let (sender, turn) = oneshot::channel();
-            state.queue.push(caller, sender);
+            state.queue.push(caller.class, &caller.namespace, sender);
             turn
         };
         let mut turn = std::pin::pin!(turn);
@@ -147,14 +195,9 @@ impl Limiter {
     }
 
     /// AWS has throttled a call: the next ones come slower.
-    pub fn throttled(&self) {
+    fn throttled(&self) {
         let now = self.clock.now();
         self.state().bucket.slow_down(now);
-    }
-
-    /// AWS has answered: the pace may come back.
-    pub fn answered(&self) {
-        self.state().bucket.speed_up();
     }
 
     /// How many wait, by their class.
@@ -170,6 +213,7 @@ impl Limiter {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 
@@ -201,25 +245,26 @@ mod tests {
     #[test]
     fn a_throttled_caller_slows_down_once_a_second_and_never_stands_still() {
         let mut bucket = Bucket::full(Pace::per_second(4.0), at(0));
-        for (milliseconds, rate) in [(0, 2.8), (10, 2.8), (1010, 1.96), (2010, 1.372)] {
+        for (milliseconds, rate) in [(0, 3.2), (10, 3.2), (1010, 2.57), (2020, 2.07)] {
             bucket.slow_down(at(milliseconds));
-            assert!((bucket.rate - rate).abs() < 1e-9, "after {milliseconds} ms: {}", bucket.rate);
+            let found = bucket.rate(at(milliseconds));
+            assert!((found - rate).abs() < 0.05, "after {milliseconds} ms: {found}");
         }
         (3..60).for_each(|second| bucket.slow_down(at(second * 1010)));
-        assert!((bucket.rate - 0.25).abs() < 1e-9, "a sixteenth: {}", bucket.rate);
+        assert!((bucket.rate(at(59 * 1010)) - 0.25).abs() < 1e-9, "a sixteenth");
     }
 
     #[test]
-    fn the_pace_comes_back_slowly_and_not_beyond_what_was_set() {
-        let mut bucket = Bucket::full(Pace::per_second(4.0), at(0));
-        bucket.slow_down(at(0));
-        let calls = (1..).find(|_| {
-            bucket.speed_up();
-            bucket.rate >= 4.0
-        });
-        assert_eq!(calls, Some(15));
-        bucket.speed_up();
-        assert!(bucket.rate <= 4.0);
+    fn the_pace_comes_back_to_where_it_was_throttled_and_goes_on_from_there_slowly_and_then_faster() {
+        let mut bucket = Bucket::full(Pace::per_second(5.0), at(0));
+        bucket.throttled = Some(Throttled { at: at(0), rate: 3.0 });
+        for (second, rate) in
+            [(0, 2.4), (20, 2.73), (40, 2.91), (84, 3.0), (110, 3.02), (150, 3.28), (180, 3.88), (211, 5.0)]
+        {
+            let found = bucket.rate(at(second * 1000));
+            assert!((found - rate).abs() < 0.01, "{rate} after {second} s: {found}");
+        }
+        assert!((bucket.rate(at(86_400_000)) - 5.0).abs() < 1e-9, "and not beyond what was set");
     }
 
     #[test]
@@ -246,5 +291,37 @@ mod tests {
             other.await.expect("it had its turn");
         }
         assert_eq!(Class::ALL.map(|class| limiter.waiting(class)), [0; 5]);
+    }
+
+    fn refused(kind: ErrorKind) -> CloudError {
+        CloudError { kind, operation: "ses:CreateEmailIdentity", object: "example.com".into(), message: "no".into() }
+    }
+
+    /// What comes of a call that is answered with these kinds of errors, and then well; and how often it is sent.
+    async fn sent(answers: &[ErrorKind]) -> (Result<(), ErrorKind>, usize) {
+        let limiter = Limiter::new(Pace { rate: 10_000.0, burst: 1.0 }, Clock::system());
+        let sends = AtomicUsize::new(0);
+        let call = |_| {
+            let answer = answers.get(sends.fetch_add(1, Ordering::Relaxed)).map_or(Ok(()), |kind| Err(refused(*kind)));
+            std::future::ready(answer)
+        };
+        let AsOf { answer, .. } = limiter.send(&Caller::new(Class::Changed, "mail"), call).await;
+        (answer.map_err(|error| error.kind), sends.into_inner())
+    }
+
+    #[tokio::test]
+    async fn a_throttled_call_is_sent_again_until_it_is_answered_and_nothing_else_is() {
+        use ErrorKind::{Busy, NotLeading, Throttled, Unavailable};
+        for (answers, outcome, sends) in [
+            (vec![], Ok(()), 1),
+            (vec![Throttled; 3], Ok(()), 4),
+            (vec![Throttled; 20], Err(Throttled), MOST_SENDS),
+            (vec![Throttled, Unavailable], Err(Unavailable), 2),
+            (vec![Busy], Err(Busy), 1),
+            // The permit to write is asked for anew before each time.
+            (vec![Throttled, NotLeading], Err(NotLeading), 2),
+        ] {
+            assert_eq!(sent(&answers).await, (outcome, sends), "{answers:?}");
+        }
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::Timestamp;
+
 use super::caller::Class;
 use super::limiter::{Limiter, Pace};
 use crate::clock::Clock;
@@ -63,6 +65,11 @@ impl Limiters {
     /// The limiter of Route 53.
     pub fn route53(&self) -> Arc<Limiter> {
         self.of(Quota::Route53, Pace::per_second(self.0.rates.route53))
+    }
+
+    /// The time, for what waits for no turn.
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
     }
 
     /// How many calls of a class wait: for SES, and for Route 53.

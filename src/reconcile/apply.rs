@@ -20,16 +20,27 @@ pub struct Applied {
     pub failure: Option<CloudError>,
 }
 
-/// Carries out the changes.
+/// Carries out the changes. `before` are those that were made earlier in this reconcile: to make one of them again would be
+/// to believe a read that is older than it.
 pub async fn apply<S: IdentityService, D: DnsProvider>(
     subject: &Subject<'_>,
     changes: &[Change],
+    before: &[Change],
     identities: &Identities<S>,
     dns: &Dns<D>,
 ) -> Applied {
     let key = subject.key();
     let mut applied = Applied::default();
     for change in changes {
+        if before.contains(change) {
+            applied.failure = Some(CloudError {
+                kind: ErrorKind::Busy,
+                operation: "ses:GetEmailIdentity",
+                object: subject.domain().to_string(),
+                message: "the answer shows nothing yet of what was changed a moment ago".to_owned(),
+            });
+            break;
+        }
         let answer = match change {
             Change::CreateIdentity(new) => identities.create(&key, new).await,
             Change::ChangeIdentity { change, .. } => identities.change(&key, change).await,

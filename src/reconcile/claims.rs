@@ -111,8 +111,7 @@ pub fn origin(tags: &BTreeMap<String, String>, purpose: RecordPurpose, subject: 
 /// The claim that an entry stands for.
 fn claim_of(entry: &RecordStatus, subject: &Subject<'_>) -> Claim {
     let (name, domain) = (DomainName::new(&entry.name), subject.domain());
-    let label = name.as_str().strip_suffix(domain.as_str()).and_then(|label| label.strip_suffix('.'));
-    let label = label.filter(|_| is_mail_from(entry.purpose));
+    let label = name.below(&domain).filter(|_| is_mail_from(entry.purpose));
     let earlier = label.filter(|label| Some(*label) != subject.spec.mail_from_subdomain.as_deref());
     Claim { earlier: earlier.map(str::to_owned), purpose: entry.purpose, origin: entry.origin }
 }
@@ -184,7 +183,7 @@ mod tests {
     use super::*;
     use crate::api::SesDomainStatus;
     use crate::cloud::Region;
-    use crate::reconcile::subject::{Filters, Neighbors, Settings};
+    use crate::reconcile::subject::{Filters, Names, Neighbors, Settings};
     use crate::ses::ownership::Owner;
 
     fn claim(purpose: RecordPurpose, origin: RecordOrigin, earlier: Option<&str>) -> Claim {
@@ -244,7 +243,8 @@ mod tests {
             reconcile_requested: None,
             owner,
             uid: "1",
-            neighbors: Neighbors::default(),
+            names: Names::of(&spec),
+            neighbors: &Neighbors::default(),
             settings: &settings,
         };
         let entry = serde_json::json!({

@@ -39,13 +39,13 @@ pub fn entries<'a>(status: &'a SesDomainStatus, domain: &'a DomainName) -> impl 
 
 fn could_be_ours(entry: &RecordStatus, domain: &DomainName, region: Option<&str>) -> bool {
     let (name, value) = (DomainName::new(&entry.name), entry.value.as_str());
-    let is_below = name != *domain && name.is_within(domain);
+    let Some(labels) = name.below(domain) else { return false };
+    let is_below = !labels.is_empty();
     match (entry.purpose, entry.record_type.as_str()) {
         // TOKEN._domainkey.DOMAIN to TOKEN.<a zone of SES's>.
-        (RecordPurpose::Dkim, "CNAME") => name.as_str().split_once('.').is_some_and(|(token, parent)| {
+        (RecordPurpose::Dkim, "CNAME") => labels.split_once('.').is_some_and(|(token, below)| {
             let signed_by = value.strip_prefix(token).and_then(|rest| rest.strip_prefix('.'));
-            DomainName::new(parent) == domain.child("_domainkey")
-                && signed_by.is_some_and(|zone| DomainName::new(zone).is_within(&DomainName::new(SPF_INCLUDE)))
+            below == "_domainkey" && signed_by.is_some_and(|zone| zone.ends_with(".amazonses.com"))
         }),
         (RecordPurpose::MailFromMx, "MX") => {
             let host = value.strip_prefix("10 feedback-smtp.").and_then(|rest| rest.strip_suffix(".amazonses.com"));
@@ -56,7 +56,7 @@ fn could_be_ours(entry: &RecordStatus, domain: &DomainName, region: Option<&str>
             let is_exact = value == desired::spf_policy() || entry.origin != RecordOrigin::Created;
             is_below && is_exact && spf::includes(value, SPF_INCLUDE)
         }
-        (RecordPurpose::Dmarc, "TXT") => name == domain.child("_dmarc") && record::is_rendered(value),
+        (RecordPurpose::Dmarc, "TXT") => labels == "_dmarc" && record::is_rendered(value),
         (RecordPurpose::Dkim | RecordPurpose::MailFromMx | RecordPurpose::MailFromSpf | RecordPurpose::Dmarc, _) => {
             false
         }
@@ -118,17 +118,28 @@ pub fn trust(subject: &Subject<'_>, identity: Option<&Identity>, entry: &RecordS
     }
 }
 
+/// The entry of a wanted record.
+pub fn entry_of<'a>(
+    status: &'a SesDomainStatus,
+    domain: &DomainName,
+    wanted: &WantedRecord,
+    zone: &ZoneId,
+) -> Option<&'a RecordStatus> {
+    let region = status.region.as_deref();
+    status.records.iter().find(|entry| is_for(entry, wanted, zone) && could_be_ours(entry, domain, region))
+}
+
 /// Whether an entry speaks of this wanted record in this zone.
 pub fn is_for(entry: &RecordStatus, wanted: &WantedRecord, zone: &ZoneId) -> bool {
     entry.purpose == wanted.purpose
         && entry.hosted_zone_id == zone.0
         && entry.record_type == wanted.record_type.as_str()
-        && DomainName::new(&entry.name) == wanted.name
+        && wanted.name.is(&entry.name)
 }
 
 /// Whether an entry calls this wanted record ours, in whatever zone.
 pub fn is_of(entry: &RecordStatus, wanted: &WantedRecord) -> bool {
-    entry.ours && entry.purpose == wanted.purpose && DomainName::new(&entry.name) == wanted.name
+    entry.ours && entry.purpose == wanted.purpose && wanted.name.is(&entry.name)
 }
 
 /// Whether both speak of the same record.

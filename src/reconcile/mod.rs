@@ -8,12 +8,14 @@
 //! |---|---|
 //! | [`subject`] | what a reconcile is told |
 //! | [`schedule`] | when to look again, and how old an answer may be |
+//! | [`skew`] | what a wrong clock left in the status |
 //! | [`observe`] | 1: read |
 //! | [`desired`], [`verdict`], [`ledger`], [`claims`], [`managed`], [`plan`] | 2: decide |
 //! | [`apply`] | 3: change |
 //! | [`report`] | 4: tell |
 //! | [`preview`] | what would be done, told beforehand |
 
+use std::borrow::Cow;
 use std::future::Future;
 
 use jiff::{Timestamp, Unit};
@@ -22,6 +24,7 @@ use crate::api::status::RecordStatus;
 use crate::api::{SesDomain, SesDomainStatus};
 use crate::clock::Clock;
 use crate::dns::DnsProvider;
+use crate::dns::public::snapshot::PublicNames;
 use crate::dns::snapshot::Dns;
 use crate::quota::{Caller, Class};
 use crate::ses::IdentityService;
@@ -39,6 +42,7 @@ pub mod preview;
 pub mod report;
 pub mod rest;
 pub mod schedule;
+pub mod skew;
 pub mod subject;
 pub mod verdict;
 
@@ -46,7 +50,8 @@ use observe::Observed;
 use plan::{Change, Plan};
 use preview::Preview;
 use report::{Event, Next, Report};
-use subject::{Neighbors, Settings, Subject};
+use schedule::Freshness;
+use subject::{Names, Neighbors, Settings, Subject};
 
 /// A reconcile that does not come to rest within so many passes goes on in the next one.
 const MOST_PASSES: usize = 8;
@@ -74,6 +79,8 @@ pub struct Reconciler<S, D> {
     pub identities: Identities<S>,
     /// Route 53.
     pub dns: Dns<D>,
+    /// What public DNS answers to anybody.
+    pub public: PublicNames,
     /// Time.
     pub clock: Clock,
     /// What holds for every resource.
@@ -104,37 +111,40 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
         neighbors: Neighbors,
         journal: &J,
     ) -> Result<Outcome, J::Error> {
-        let mut written = resource.status.clone().unwrap_or_default();
-        let mut status = written.clone();
+        let nothing = SesDomainStatus::default();
+        let mut written = Cow::Borrowed(resource.status.as_ref().unwrap_or(&nothing));
+        let mut status = written.clone().into_owned();
+        skew::correct(&mut status, self.now());
+        let mut made = Vec::new();
         for pass in 1.. {
-            let now = self.now();
-            let subject = self.subject(resource, &status, neighbors.clone());
-            let (observed, plan) = self.decide(&subject, now).await;
+            let subject = self.subject(resource, &status, &neighbors);
+            let (observed, plan) = self.decide(&subject).await;
             if !plan.changes.is_empty() {
-                let ahead = report::write_ahead(&subject, &observed, &plan, now);
+                let ahead = report::write_ahead(&subject, &observed, &plan, self.now());
                 // What the ledger lets go of must not come back once there are no tags to ask.
                 let is_last = plan.changes.contains(&Change::DeleteIdentity) && ahead.records != written.records;
                 if claims_more(&ahead, &written) || is_last {
                     journal.save(resource, &ahead).await?;
-                    written = ahead;
+                    written = Cow::Owned(ahead);
                 }
             }
             // A write goes before the looks that wait, whatever led to it.
             let caller = Caller::current();
             let caller = Caller { class: caller.class.min(Class::Repair), ..caller };
             // Boxed, here and below: whoever waits for AWS holds little, and there are many.
-            let changing = Box::pin(apply::apply(&subject, &plan.changes, &self.identities, &self.dns));
+            let changing = Box::pin(apply::apply(&subject, &plan.changes, &made, &self.identities, &self.dns));
             let applied = caller.scope(changing).await;
             let Report { status: after, events, next, failure, gone } =
-                report::report(&subject, &observed, &plan, &applied, now);
+                report::report(&subject, &observed, &plan, &applied, self.now());
             for event in &events {
                 journal.tell(resource, event).await;
             }
             status = after;
+            made.extend(applied.made);
             if next == Next::Now && !gone && pass < MOST_PASSES {
                 continue;
             }
-            if status != written && !gone {
+            if status != *written && !gone {
                 journal.save(resource, &status).await?;
             }
             return Ok(Outcome { next, failure, gone, status });
@@ -144,47 +154,61 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
 
     /// What a reconcile would do. Nothing is written, neither to AWS nor to the API server.
     pub async fn preview(&self, resource: &SesDomain, neighbors: Neighbors) -> Preview {
+        let mut status = resource.status.clone().unwrap_or_default();
+        skew::correct(&mut status, self.now());
+        let subject = self.subject(resource, &status, &neighbors);
+        let (observed, plan) = self.decide(&subject).await;
+        preview::preview(&subject, &observed, &plan, plan.at)
+    }
+
+    /// Whether a resource need not be reconciled before somebody asks for it or its time has come: its status says so, and
+    /// was not written under other settings that let the domain be looked after.
+    pub fn is_at_rest(&self, resource: &SesDomain, now: Timestamp) -> bool {
         let status = resource.status.clone().unwrap_or_default();
-        let now = self.now();
-        let subject = self.subject(resource, &status, neighbors);
-        let (observed, plan) = self.decide(&subject, now).await;
-        preview::preview(&subject, &observed, &plan, now)
+        rest::at_rest(resource, now) && plan::refusal(&self.subject(resource, &status, &Neighbors::default())).is_none()
     }
 
     /// Forgets what was read of a resource's identity.
     pub fn forget(&self, resource: &SesDomain) {
         let status = resource.status.clone().unwrap_or_default();
-        self.identities.forget(&self.subject(resource, &status, Neighbors::default()).key());
+        self.identities.forget(&self.subject(resource, &status, &Neighbors::default()).key());
     }
 
     /// Steps one and two. A plan that writes, or that names a problem, is made on what was read just now.
-    async fn decide(&self, subject: &Subject<'_>, now: Timestamp) -> (Observed, Plan) {
+    async fn decide(&self, subject: &Subject<'_>) -> (Observed, Plan) {
+        let now = self.now();
         if let Some(problem) = plan::refusal(subject).filter(|_| !subject.deleting || subject.has_made_nothing()) {
-            let refused = Plan { problems: vec![problem], gone: subject.deleting, ..Plan::default() };
+            let refused = Plan { at: now, problems: vec![problem], gone: subject.deleting, ..Plan::default() };
             let ledger = subject.status.records.clone();
             return (Observed::nothing(now), Plan { ledger, ..refused });
         }
         let freshness = schedule::freshness(subject, now);
-        let observed = Box::pin(observe::observe(subject, &self.identities, &self.dns, freshness, now)).await;
-        let plan = plan::plan(subject, &observed, now);
+        let observed = Box::pin(self.observe(subject, freshness, now)).await;
+        let plan = plan::plan(subject, &observed, self.now());
         let needed = schedule::fresh_enough(&plan, freshness, now);
-        let is_stale = observed.identity_read_at < needed.identity
-            || observed.zones_read_at < needed.zones
-            || observed.records_read_at < needed.records;
+        // What was asked for was answered, as well as it could be: only who asks for more is told more.
+        let falls_short = |read_at, asked, needed| needed > asked && read_at < needed;
+        let is_stale = falls_short(observed.identity_read_at, freshness.identity, needed.identity)
+            || falls_short(observed.zones_read_at, freshness.zones, needed.zones)
+            || falls_short(observed.records_read_at, freshness.records, needed.records)
+            || falls_short(observed.public_read_at, freshness.public, needed.public);
         if !is_stale {
             return (observed, plan);
         }
-        let freshness = needed;
-        let observed = Box::pin(observe::observe(subject, &self.identities, &self.dns, freshness, now)).await;
-        let plan = plan::plan(subject, &observed, now);
+        let observed = Box::pin(self.observe(subject, needed, now)).await;
+        let plan = plan::plan(subject, &observed, self.now());
         (observed, plan)
+    }
+
+    async fn observe(&self, subject: &Subject<'_>, freshness: Freshness, now: Timestamp) -> Observed {
+        observe::observe(subject, &self.identities, &self.dns, &self.public, freshness, now).await
     }
 
     fn subject<'a>(
         &'a self,
         resource: &'a SesDomain,
         status: &'a SesDomainStatus,
-        neighbors: Neighbors,
+        neighbors: &'a Neighbors,
     ) -> Subject<'a> {
         let metadata = &resource.metadata;
         Subject {
@@ -203,6 +227,7 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
                 name: metadata.name.clone().unwrap_or_default(),
             },
             uid: metadata.uid.as_deref().unwrap_or_default(),
+            names: Names::of(&resource.spec),
             neighbors,
             settings: &self.settings,
         }

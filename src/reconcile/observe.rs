@@ -7,12 +7,15 @@ use jiff::Timestamp;
 
 use super::desired::{dkim_records, dmarc_name};
 use super::ledger::Reach;
+use super::plan::merge;
 use super::schedule::{self, Freshness};
 use super::subject::Subject;
 use super::{claims, ledger};
 use crate::api::status::{PendingChange, RecordStatus};
 use crate::cloud::{CloudError, ErrorKind, Region};
+use crate::dns::public::snapshot::PublicNames;
 use crate::dns::snapshot::Dns;
+use crate::dns::spf::look_ups::PermError;
 use crate::dns::{DnsProvider, HostedZone, RecordSet, ZoneId, zones};
 use crate::domain_name::DomainName;
 use crate::ses::ownership::Ownership;
@@ -36,12 +39,27 @@ pub struct Observed {
     pub pending_failure: Option<CloudError>,
     /// The Region of that identity, where it is not the one that the status says.
     pub elsewhere: Option<Region>,
+    /// The SPF policy that our term would be put into, if there is one.
+    pub merge: Option<Merge>,
     /// When the identity was read.
     pub identity_read_at: Timestamp,
     /// When the list of zones was read.
     pub zones_read_at: Timestamp,
     /// When the oldest of the record sets was read.
     pub records_read_at: Timestamp,
+    /// When the youngest of them was, or the pass began.
+    pub records_seen_at: Timestamp,
+    /// When the oldest of the answers of public DNS was given.
+    pub public_read_at: Timestamp,
+}
+
+/// What somebody else's SPF policy would cost its receivers with our term in it.
+#[derive(Clone, Debug)]
+pub struct Merge {
+    /// The policy with our term.
+    pub policy: String,
+    /// How many look-ups it would need, or why it could not be evaluated; by what public DNS answers.
+    pub look_ups: Result<Result<usize, PermError>, CloudError>,
 }
 
 impl Observed {
@@ -55,9 +73,12 @@ impl Observed {
             pending: Vec::new(),
             pending_failure: None,
             elsewhere: None,
+            merge: None,
             identity_read_at: now,
             zones_read_at: now,
             records_read_at: now,
+            records_seen_at: now,
+            public_read_at: now,
         }
     }
 
@@ -71,21 +92,24 @@ impl Observed {
             .chain(self.zones.as_ref().err())
             .chain(records.filter(|error| error.kind != ErrorKind::NotFound))
             .chain(&self.pending_failure)
+            .chain(self.merge.as_ref().and_then(|merge| merge.look_ups.as_ref().err()))
             .next()
     }
 }
 
-/// Reads the identity, the zones, the records around our names, and how far our changes have come.
+/// Reads the identity, the zones, the records around our names, and how far our changes have come; and, where our term
+/// would be put into an SPF policy, what public DNS says of all that it includes.
 pub async fn observe<S: IdentityService, D: DnsProvider>(
     subject: &Subject<'_>,
     identities: &Identities<S>,
     dns: &Dns<D>,
+    public: &PublicNames,
     freshness: Freshness,
     now: Timestamp,
 ) -> Observed {
     let key = subject.key();
     let found = if subject.deleting || !subject.has_made_nothing() {
-        identities.get(&key, freshness.identity).await
+        identities.get(&key, freshness.identity, freshness.poll).await
     } else {
         identities.find(&key, freshness.identity, freshness.listed).await
     };
@@ -100,7 +124,7 @@ pub async fn observe<S: IdentityService, D: DnsProvider>(
         && !found.as_ref().is_some_and(is_ours)
     {
         let key = IdentityKey { region: home, ..key };
-        match identities.get(&key, freshness.identity).await {
+        match identities.get(&key, freshness.identity, freshness.poll).await {
             Ok((Some(found), read_at)) if is_ours(&found) => {
                 (identity, identity_read_at) = (Ok(Some(found)), read_at);
                 elsewhere = Some(key.region);
@@ -113,7 +137,7 @@ pub async fn observe<S: IdentityService, D: DnsProvider>(
         Ok((zones, read_at)) => (Ok(zones), read_at),
         Err(error) => (Err(error), now),
     };
-    let mut records_read_at = now;
+    let (mut records_read_at, mut records_seen_at) = (now, now);
     let mut records = BTreeMap::new();
     if let Ok(zones) = &zones {
         for (zone, names) in names_by_zone(subject, identity.as_ref().ok().and_then(Option::as_ref), zones) {
@@ -121,6 +145,7 @@ pub async fn observe<S: IdentityService, D: DnsProvider>(
             let found = dns.record_sets(&zone, size, &subject.domain(), &names, freshness.records).await;
             let found = found.map(|(sets, at)| {
                 records_read_at = records_read_at.min(at);
+                records_seen_at = records_seen_at.max(at);
                 sets
             });
             records.insert(zone, found);
@@ -128,6 +153,10 @@ pub async fn observe<S: IdentityService, D: DnsProvider>(
     }
     let (mut pending, mut pending_failure) = (Vec::new(), None);
     for change in &subject.status.pending_changes {
+        if change.is_unanswered() {
+            pending.extend((!schedule::is_believed_to_be_served(change.since.0, now)).then(|| change.clone()));
+            continue;
+        }
         let due = if subject.is_requested() { Some(now) } else { schedule::change_is_due(change.since.0, now) };
         let arrived = match due {
             None => false,
@@ -147,7 +176,7 @@ pub async fn observe<S: IdentityService, D: DnsProvider>(
             pending.push(change.clone());
         }
     }
-    Observed {
+    let mut observed = Observed {
         looked: true,
         identity,
         zones,
@@ -155,10 +184,27 @@ pub async fn observe<S: IdentityService, D: DnsProvider>(
         pending,
         pending_failure,
         elsewhere,
+        merge: None,
         identity_read_at,
         zones_read_at,
         records_read_at,
+        records_seen_at,
+        public_read_at: now,
+    };
+    if let Some((name, policy)) = merge::considered(subject, &observed, now) {
+        let counted = public.count(&name, &policy, freshness.public).await;
+        let look_ups = counted.map(|(look_ups, at)| {
+            observed.public_read_at = at;
+            look_ups
+        });
+        let look_ups = look_ups.map_err(|error| {
+            let message =
+                format!("{}; nothing is put into the SPF policy of {name} before that is known", error.message);
+            CloudError { message, ..error }
+        });
+        observed.merge = Some(Merge { policy, look_ups });
     }
+    observed
 }
 
 /// The names that matter, by the zone that holds them: those of the spec, and those that we wrote before.

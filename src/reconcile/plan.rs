@@ -32,7 +32,7 @@ pub mod claim;
 mod dmarc;
 pub mod identity;
 mod mail_from;
-mod merge;
+pub(super) mod merge;
 mod obsolete;
 pub mod records;
 pub mod removal;
@@ -40,6 +40,8 @@ pub mod removal;
 /// What to do, in order, and what stands against it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
+    /// By which time it was made: what comes due later, though it be before the changes are made, is for the next one.
+    pub at: Timestamp,
     /// The changes, in order. The first that fails ends the pass.
     pub changes: Vec<Change>,
     /// What a person must mend.
@@ -217,6 +219,10 @@ fn in_another_region(subject: &Subject<'_>) -> Option<Problem> {
 
 /// What to do.
 pub fn plan(subject: &Subject<'_>, observed: &Observed, now: Timestamp) -> Plan {
+    Plan { at: now, ..decide(subject, observed, now) }
+}
+
+fn decide(subject: &Subject<'_>, observed: &Observed, now: Timestamp) -> Plan {
     let kept = Plan { ledger: subject.status.records.clone(), ..Plan::default() };
     if let Some(region) = observed.elsewhere.as_ref().filter(|region| **region != subject.region()) {
         return Plan { region: Some(region.clone()), ..kept };
@@ -247,7 +253,8 @@ pub fn plan(subject: &Subject<'_>, observed: &Observed, now: Timestamp) -> Plan 
         },
     }
     if plan.findings.is_empty() {
-        plan.ledger.clone_from(&subject.status.records);
+        let is_released = |entry: &RecordStatus| entry.purpose == RecordPurpose::Dmarc && plan.released_dmarc.is_some();
+        plan.ledger = subject.status.records.iter().filter(|entry| !is_released(entry)).cloned().collect();
     }
     if subject.spec.suspend {
         plan.changes.clear();

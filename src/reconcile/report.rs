@@ -13,9 +13,8 @@ use super::apply::Applied;
 use super::observe::Observed;
 use super::plan::{Change, Plan, Stay};
 use super::preview::{self, Preview};
+use super::schedule;
 use super::subject::{Rival, Subject};
-use super::verdict::Verdict;
-use super::{ledger, schedule};
 use crate::api::SesDomainStatus;
 use crate::cloud::{CloudError, ErrorKind};
 use crate::ses::IdentityChange;
@@ -58,7 +57,7 @@ pub fn write_ahead(subject: &Subject<'_>, observed: &Observed, plan: &Plan, now:
     report(subject, observed, plan, &Applied::default(), now).status
 }
 
-/// What the reconcile came to.
+/// What the reconcile came to. `now` is after the changes, which may have waited for their turns.
 pub fn report(subject: &Subject<'_>, observed: &Observed, plan: &Plan, applied: &Applied, now: Timestamp) -> Report {
     let failure = failure(observed, plan, applied).cloned();
     let mut status = facts::facts(subject, observed, plan, applied, now);
@@ -113,17 +112,6 @@ fn next(
     }
     let changes = status.pending_changes.iter().map(|change| schedule::next_change_poll(change.since.0, now));
     let poll = schedule::next_poll(status, now);
-    // A record whose change's ID was lost is believed to be served after a while.
-    let guessed = plan
-        .findings
-        .iter()
-        .filter(|finding| finding.verdict == Verdict::Right && !finding.in_sync)
-        .filter(|finding| !status.pending_changes.iter().any(|change| change.hosted_zone_id == finding.zone.0));
-    let served = guessed.map(|finding| {
-        let entry = plan.ledger.iter().find(|entry| ledger::is_for(entry, &finding.wanted, &finding.zone));
-        let since = entry.map_or(now, |entry| entry.since.0).max(now - schedule::GUESSED);
-        schedule::after(since, schedule::GUESSED + schedule::SLACK)
-    });
     let stage = status.dmarc.as_ref().and_then(|dmarc| dmarc.until.as_ref()).map(|until| until.0);
     // A hand-over waits for what another SesDomain's status says.
     let hands_over = plan.heir.is_some() || subject.neighbors.rivals.iter().any(Rival::is_going);
@@ -138,8 +126,7 @@ fn next(
     let earliest = changes
         .chain(poll)
         .chain(schedule::next_after_repair(status, now))
-        .chain(served)
-        .chain(stage.filter(|end| *end > now))
+        .chain(stage.filter(|end| *end > plan.at))
         .chain(stalled)
         .chain(hand_over)
         .chain(unsure)

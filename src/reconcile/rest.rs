@@ -9,7 +9,9 @@ use std::hash::{Hash, Hasher};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{ledger, schedule};
+use crate::api::spec::SesDomainSpec;
 use crate::api::{FINALIZER, RECONCILE_REQUESTED_AT, SesDomain, SesDomainStatus};
+use crate::domain_name::DomainName;
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
@@ -18,10 +20,6 @@ pub fn at_rest(resource: &SesDomain, now: Timestamp) -> bool {
     let metadata = &resource.metadata;
     let Some(status) = &resource.status else { return false };
     let held = metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER);
-    let annotations = metadata.annotations.as_ref();
-    let requested = annotations.and_then(|annotations| annotations.get(RECONCILE_REQUESTED_AT));
-    let answered = requested.is_none() || requested == status.last_handled_reconcile_at.as_ref();
-    let seen = status.observed_generation == metadata.generation && answered;
     let undeleted = metadata.deletion_timestamp.is_none();
     let is_true = |name: &str| status.conditions.iter().any(|it| it.type_ == name && it.status == "True");
     // Whoever is suspended need not be ready.
@@ -29,7 +27,7 @@ pub fn at_rest(resource: &SesDomain, now: Timestamp) -> bool {
     let quiet = !is_true("Reconciling") && !is_true("Stalled") && status.pending_changes.is_empty();
     let repaired = schedule::next_after_repair(status, now).is_some();
     let due = stage_end(status).is_some_and(|end| end <= now);
-    held && undeleted && seen && well && quiet && is_verified(status) && !repaired && !due
+    held && undeleted && is_answered(resource) && well && quiet && is_verified(status) && !repaired && !due
 }
 
 /// When a resource that is at rest is looked at again: where its DMARC stage ends, where records may go from a zone that
@@ -55,6 +53,32 @@ pub fn daily(uid: &str, now: Timestamp) -> Timestamp {
     let wait = if left == 0 { DAY } else { SignedDuration::from_secs(left) };
     let whole = Timestamp::from_second(now.as_second()).unwrap_or(now);
     schedule::after(whole, wait)
+}
+
+/// Whether the status speaks of what was asked for last.
+pub fn is_answered(resource: &SesDomain) -> bool {
+    let metadata = &resource.metadata;
+    let requested = metadata.annotations.as_ref().and_then(|annotations| annotations.get(RECONCILE_REQUESTED_AT));
+    resource.status.as_ref().is_some_and(|status| {
+        let answered = requested.is_none() || requested == status.last_handled_reconcile_at.as_ref();
+        status.observed_generation == metadata.generation && answered
+    })
+}
+
+/// Whether all that the spec asks for is written and served, as far as the status knows: what is left is SES's to do.
+pub fn is_set_up(spec: &SesDomainSpec, status: &SesDomainStatus) -> bool {
+    let served = status.pending_changes.is_empty() && status.records.iter().all(|entry| entry.published || !entry.ours);
+    let asked = spec.mail_from_subdomain.as_ref().map(|labels| DomainName::new(&spec.domain).child(labels));
+    let is_set = asked.is_none_or(|asked| {
+        let known = status.mail_from.as_ref().filter(|known| known.status != "NotStarted");
+        known.is_some_and(|known| known.domain == asked.as_str())
+    });
+    served && status.dkim.is_some() && is_set
+}
+
+/// Whether what is not served yet was put back after somebody else had changed it.
+pub fn is_put_back(status: &SesDomainStatus) -> bool {
+    status.records.iter().any(|entry| !entry.published && !entry.put_back.is_empty())
 }
 
 /// Whether SES has verified what it was asked to verify, as far as the status knows.

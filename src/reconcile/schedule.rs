@@ -39,8 +39,9 @@ const FIRST_POLL: SignedDuration = SignedDuration::from_secs(60);
 const LONGEST_POLL: SignedDuration = SignedDuration::from_mins(256);
 /// AWS's own delays end on the second: look just after.
 pub(super) const SLACK: SignedDuration = SignedDuration::from_secs(1);
-/// A change whose ID was lost is believed to be served after this time.
-pub(super) const GUESSED: SignedDuration = SignedDuration::from_secs(60);
+/// A record whose change's ID was lost is believed to be served this long after it was first seen: the 60 seconds that
+/// AWS speaks of, and one for the read that showed it.
+pub(super) const GUESSED: SignedDuration = SignedDuration::from_secs(61);
 /// How soon a domain is looked at again after something was put back: whoever changed it may do so again.
 const AFTER_REPAIR: SignedDuration = SignedDuration::from_mins(10);
 /// Looks at a change: INSYNC comes within 60 seconds as a rule, so one look is enough.
@@ -53,38 +54,47 @@ const CHANGE_ANSWER: SignedDuration = SignedDuration::from_secs(30);
 pub struct Freshness {
     /// Of the identity.
     pub identity: Timestamp,
+    /// Of the identity too, but that a list may tell in its stead that its verification goes on.
+    pub poll: Timestamp,
     /// Of the list of identities, where it tells that one was never made.
     pub listed: Timestamp,
     /// Of the list of hosted zones.
     pub zones: Timestamp,
     /// Of record sets.
     pub records: Timestamp,
+    /// Of public DNS, which is asked only where something would be written by what it answers.
+    pub public: Timestamp,
 }
 
 /// How old each answer may be in this reconcile.
 pub fn freshness(subject: &Subject<'_>, now: Timestamp) -> Freshness {
     if subject.is_requested() {
-        return Freshness { identity: now, listed: now, zones: now, records: now };
+        return Freshness { identity: now, poll: now, listed: now, zones: now, records: now, public: now };
     }
     let listed = now - LISTED;
     let (recent, older) = (now - FRESH_ENOUGH, now - FRESH_ENOUGH_TO_WRITE);
+    let public = older;
     if subject.deleting || stalled_since(subject.status).is_some() {
-        return Freshness { identity: recent, listed, zones: older, records: recent };
+        return Freshness { identity: recent, poll: recent, listed, zones: older, records: recent, public };
     }
     if subject.is_new_generation() {
-        return Freshness { identity: recent, listed, zones: older, records: older };
+        return Freshness { identity: recent, poll: recent, listed, zones: older, records: older, public };
     }
     let (identity, records) = match next_after_repair(subject.status, now) {
         Some(_) => (now - (AFTER_REPAIR - SLACK * 60), now - (AFTER_REPAIR - SLACK * 60)),
         None => (now - SETTLED_IDENTITY, now - SETTLED_DNS),
     };
     let zones = now - SETTLED_DNS;
-    let Some(since) = waiting_since(subject.status) else { return Freshness { identity, listed, zones, records } };
-    let identity = last_poll(since, now).unwrap_or(identity.min(since));
+    let Some(since) = waiting_since(subject.status) else {
+        return Freshness { identity, poll: identity, listed, zones, records, public };
+    };
+    let identity = identity.min(since);
+    let poll = last_poll(since, now).unwrap_or(identity);
     if is_at_first_verification(subject.status) {
-        return Freshness { identity, listed, zones: now - UNDER_VERIFICATION, records: now - UNDER_VERIFICATION };
+        let older = now - UNDER_VERIFICATION;
+        return Freshness { identity, poll, listed, zones: older, records: older, public };
     }
-    Freshness { identity, listed, zones, records }
+    Freshness { identity, poll, listed, zones, records, public }
 }
 
 /// How old the answers may be that a plan was made on: what is asked of a person is true now, and what is written is
@@ -107,6 +117,7 @@ pub fn fresh_enough(plan: &Plan, freshness: Freshness, now: Timestamp) -> Freshn
     }
     if asks {
         needed.zones = needed.zones.max(recent);
+        needed.public = needed.public.max(recent);
     }
     needed
 }
@@ -175,6 +186,11 @@ pub fn change_is_due(since: Timestamp, now: Timestamp) -> Option<Timestamp> {
     let polls = now.duration_since(since).as_secs() / CHANGE_POLL.as_secs();
     let last = i32::try_from(polls).unwrap_or(i32::MAX);
     (last > 0).then(|| after(since, CHANGE_POLL * last - CHANGE_ANSWER))
+}
+
+/// Whether a change whose ID was lost, and that was first seen at `since`, is believed to have arrived.
+pub fn is_believed_to_be_served(since: Timestamp, now: Timestamp) -> bool {
+    now >= after(since, GUESSED)
 }
 
 /// The next look at a change that was accepted at `since`.

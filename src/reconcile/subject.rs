@@ -123,21 +123,39 @@ pub struct Subject<'a> {
     pub owner: Owner,
     /// The resource's own ID, which no other one has, not even a later one of the same name.
     pub uid: &'a str,
+    /// The names that the spec asks for.
+    pub names: Names,
     /// The other SesDomains that matter to it.
-    pub neighbors: Neighbors,
+    pub neighbors: &'a Neighbors,
     /// What holds for every reconcile.
     pub settings: &'a Settings,
+}
+
+/// The names that a spec asks for.
+#[derive(Clone, Debug)]
+pub struct Names {
+    domain: DomainName,
+    mail_from: Option<DomainName>,
+}
+
+impl Names {
+    /// The names of a spec.
+    pub fn of(spec: &SesDomainSpec) -> Self {
+        let domain = DomainName::new(&spec.domain);
+        let mail_from = spec.mail_from_subdomain.as_ref().map(|labels| domain.child(labels));
+        Self { domain, mail_from }
+    }
 }
 
 impl Subject<'_> {
     /// The domain.
     pub fn domain(&self) -> DomainName {
-        DomainName::new(&self.spec.domain)
+        self.names.domain.clone()
     }
 
     /// The MAIL FROM domain, if one is asked for.
     pub fn mail_from(&self) -> Option<DomainName> {
-        self.spec.mail_from_subdomain.as_ref().map(|labels| self.domain().child(labels))
+        self.names.mail_from.clone()
     }
 
     /// The Region: the one that was used first, so that a changed default moves nothing.

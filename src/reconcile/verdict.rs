@@ -18,6 +18,8 @@ pub enum Verdict {
     Missing,
     /// What we wrote stands there, and something else is wanted by now.
     Outdated,
+    /// What we wrote a moment ago is on its way still, and the read shows what stood there before.
+    Unshown,
     /// What we wrote was changed to this value, or removed, by somebody else.
     Drifted(Option<String>),
     /// Somebody else's record stands there and can be replaced, if the user wants that: its value.
@@ -177,7 +179,7 @@ pub fn same_value(record_type: &RecordType, one: &str, other: &str) -> bool {
         RecordType::Cname | RecordType::Ns => DomainName::new(value.trim()).to_string(),
         RecordType::Txt | RecordType::Other(_) => value.to_owned(),
     };
-    normal(one) == normal(other)
+    one == other || normal(one) == normal(other)
 }
 
 /// The changes that make a wanted record stand, given what was found: a compare-and-swap that keeps every foreign value
@@ -205,10 +207,10 @@ fn written(wanted: &WantedRecord) -> String {
 
 /// The changes that take what is ours out of what was found: none where it no longer stands.
 pub fn removal(record: &WantedRecord, origin: RecordOrigin, around: &[RecordSet]) -> Vec<RecordChange> {
-    let WantedRecord { name, record_type, value, .. } = record;
+    let WantedRecord { name, record_type, .. } = record;
     let Some(set) = around.iter().find(|set| set.is_at(name, record_type) && !set.routed) else { return Vec::new() };
     match origin {
-        RecordOrigin::Created => value_removed(set, value),
+        RecordOrigin::Created => value_removed(set, record),
         RecordOrigin::Merged => term_removed(set),
         RecordOrigin::Adopted => Vec::new(),
     }
@@ -235,9 +237,14 @@ fn term_removed(set: &RecordSet) -> Vec<RecordChange> {
     vec![RecordChange::Delete(set.clone()), RecordChange::Create(RecordSet { values, ..set.clone() })]
 }
 
-fn value_removed(set: &RecordSet, value: &str) -> Vec<RecordChange> {
+fn value_removed(set: &RecordSet, record: &WantedRecord) -> Vec<RecordChange> {
     let record_type = &set.record_type;
-    let is_ours = |found: &String| same_value(record_type, &plain(record_type, found), value);
+    // A DMARC record that means what is wanted is not written anew for its text.
+    let means_it = |found: &str| record.purpose == RecordPurpose::Dmarc && means(record, found);
+    let is_ours = |found: &String| {
+        let found = plain(record_type, found);
+        same_value(record_type, &found, &record.value) || means_it(&found)
+    };
     let kept: Vec<String> = set.values.iter().filter(|found| !is_ours(found)).cloned().collect();
     if kept.len() == set.values.len() {
         return Vec::new();

@@ -13,7 +13,7 @@ use std::fmt;
 use std::future::Future;
 
 use crate::api::spec::{KeyLength, MxFailureBehavior};
-use crate::cloud::{CloudError, Region};
+use crate::cloud::{AsOf, CloudError, Region};
 use crate::domain_name::DomainName;
 
 pub mod listing;
@@ -161,17 +161,21 @@ pub enum IdentityChange {
 
 /// The identity service: it reads and writes, and decides nothing.
 ///
-/// Each method answers with a [`CloudError`] whose kind says what to do about it.
+/// Each method answers with a [`CloudError`] whose kind says what to do about it. What it reads is as of the time at which the
+/// first call was sent.
 pub trait IdentityService: Send + Sync + 'static {
     /// All domain identities of a Region: one call for each thousand.
-    fn list(&self, region: &Region) -> impl Future<Output = Result<Vec<ListedIdentity>, CloudError>> + Send;
+    fn list(&self, region: &Region) -> impl Future<Output = Result<AsOf<Vec<ListedIdentity>>, CloudError>> + Send;
 
     /// The identity, or `None` where there is none.
-    fn get(&self, key: &IdentityKey) -> impl Future<Output = Result<Option<Identity>, CloudError>> + Send;
+    fn get(&self, key: &IdentityKey) -> impl Future<Output = Result<AsOf<Option<Identity>>, CloudError>> + Send;
 
     /// Creates the identity; a conflict when there is one. The answer holds the DKIM tokens.
-    fn create(&self, key: &IdentityKey, new: &NewIdentity)
-    -> impl Future<Output = Result<Identity, CloudError>> + Send;
+    fn create(
+        &self,
+        key: &IdentityKey,
+        new: &NewIdentity,
+    ) -> impl Future<Output = Result<AsOf<Identity>, CloudError>> + Send;
 
     /// Changes the identity.
     fn change(&self, key: &IdentityKey, change: &IdentityChange)

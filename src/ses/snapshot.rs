@@ -12,7 +12,8 @@ use super::listing::{Listed, Listing};
 use super::ownership;
 use super::{Identity, IdentityChange, IdentityKey, IdentityService, MailFrom, NewIdentity, VerificationStatus};
 use crate::clock::Clock;
-use crate::cloud::{CloudError, Region};
+use crate::cloud::{AsOf, CloudError, Region};
+use crate::quota::Caller;
 
 /// An identity service and what was read from it lately.
 #[derive(Debug)]
@@ -31,7 +32,8 @@ impl<S: IdentityService> Identities<S> {
 
     /// The identity as it was at `not_before` or later, and when it was read.
     ///
-    /// While a crowd of identities is being verified, the list tells of those that are not yet: then the answer is older.
+    /// It is looked at again where that was before `poll`. While a crowd of identities is being verified, the list of the last
+    /// minute tells of those that are not yet, and then the answer may be older than the poll, but never than `not_before`.
     ///
     /// # Errors
     /// When the service's answer is one.
@@ -39,10 +41,11 @@ impl<S: IdentityService> Identities<S> {
         &self,
         key: &IdentityKey,
         not_before: Timestamp,
+        poll: Timestamp,
     ) -> Result<(Option<Identity>, Timestamp), CloudError> {
-        let known = self.known().get(key).cloned();
+        let known = self.known().get(key).filter(|(read_at, _)| *read_at >= not_before).cloned();
         match known {
-            Some((read_at, identity)) if read_at >= not_before => return Ok((identity, read_at)),
+            Some((read_at, identity)) if read_at >= poll => return Ok((identity, read_at)),
             Some((read_at, Some(identity))) if self.is_pending_still(key, &identity).await => {
                 return Ok((Some(identity), read_at));
             }
@@ -104,11 +107,11 @@ impl<S: IdentityService> Identities<S> {
     /// When the service's answer is one; whether it was created is then unknown if it is `Unavailable`.
     pub async fn create(&self, key: &IdentityKey, new: &NewIdentity) -> Result<(), CloudError> {
         self.forget(key);
-        let read_at = self.clock.now();
-        let answer = self.service.create(key, new).await;
+        let created = self.service.create(key, new).await;
         // Whatever came of it, the list says nothing of it any more.
         self.listing(&key.region).lock().await.distrust(&key.domain);
-        self.known().insert(key.clone(), (read_at, Some(answer?)));
+        let AsOf { time, answer } = created?;
+        self.known().insert(key.clone(), (time, Some(answer)));
         Ok(())
     }
 
@@ -150,10 +153,9 @@ impl<S: IdentityService> Identities<S> {
     }
 
     async fn read(&self, key: &IdentityKey) -> Result<(Option<Identity>, Timestamp), CloudError> {
-        let read_at = self.clock.now();
-        let identity = self.service.get(key).await?;
-        self.known().insert(key.clone(), (read_at, identity.clone()));
-        Ok((identity, read_at))
+        let AsOf { time, answer: identity } = self.service.get(key).await?;
+        self.known().insert(key.clone(), (time, identity.clone()));
+        Ok((identity, time))
     }
 
     /// Whether a list shows that SES still looks for the DKIM records. The list is read when it is cheaper than the
@@ -174,8 +176,9 @@ impl<S: IdentityService> Identities<S> {
     }
 
     async fn refresh(&self, region: &Region, listing: &mut Listing) -> Result<(), CloudError> {
-        let read_at = self.clock.now();
-        listing.take(self.service.list(region).await?, read_at);
+        // All domains of the Region wait for it, whoever asked first.
+        let AsOf { time, answer } = Caller::for_all().scope(self.service.list(region)).await?;
+        listing.take(answer, time);
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use ses_operator_rig::aws::{Fault, FaultKind, Service, Settings};
 use crate::common::{Cloud, failure, key, kind, name, plain_identity};
 
 #[tokio::test]
-async fn each_fault_is_of_its_kind_and_tried_once() -> Result<()> {
+async fn each_fault_is_of_its_kind_and_tried_once_but_for_throttling() -> Result<()> {
     let cloud = Cloud::new().await?;
     let zone = ZoneId(cloud.account.create_zone("example.com").await?);
     let set = RecordSet::new(name("a.example.com"), RecordType::Txt, 300, vec!["\"x\"".to_owned()]);
@@ -22,11 +22,15 @@ async fn each_fault_is_of_its_kind_and_tried_once() -> Result<()> {
     for (fault, expected) in [
         (FaultKind::Throttle, ErrorKind::Throttled),
         (FaultKind::Denied, ErrorKind::Denied),
+        (FaultKind::TokenExpired, ErrorKind::Unauthenticated),
+        (FaultKind::SignatureExpired, ErrorKind::Unauthenticated),
         (FaultKind::ServerError, ErrorKind::Unavailable),
         (FaultKind::Drop, ErrorKind::Unavailable),
         (FaultKind::Hang, ErrorKind::Unavailable),
         (FaultKind::PriorRequestNotComplete, ErrorKind::Busy),
     ] {
+        // A throttled call was not carried out: it waits for another turn a few times.
+        let tries = if fault == FaultKind::Throttle { 8 } else { 1 };
         let for_both = |service| Fault::new(service, fault).lasting(Duration::from_millis(50));
         cloud.account.fault(for_both(Service::Route53)).await?;
         if fault != FaultKind::PriorRequestNotComplete {
@@ -36,13 +40,13 @@ async fn each_fault_is_of_its_kind_and_tried_once() -> Result<()> {
             let created = cloud.ses.create(&key("example.com"), &plain_identity()).await;
             assert_eq!(kind(created)?, expected, "{fault:?}");
             assert_eq!(kind(cloud.ses.delete(&key("example.com")).await)?, expected, "{fault:?}");
-            assert_eq!(cloud.account.requests().await?.len(), before + 3, "one request a call: {fault:?}");
+            assert_eq!(cloud.account.requests().await?.len(), before + 3 * tries, "{tries} requests a call: {fault:?}");
         }
         let before = cloud.account.requests().await?.len();
         assert_eq!(kind(cloud.route53.hosted_zones().await)?, expected, "{fault:?}");
         assert_eq!(kind(cloud.route53.subtree(&zone, &name("example.com")).await)?, expected, "{fault:?}");
         assert_eq!(kind(cloud.route53.change(&zone, &create).await)?, expected, "{fault:?}");
-        assert_eq!(cloud.account.requests().await?.len(), before + 3, "one request a call: {fault:?}");
+        assert_eq!(cloud.account.requests().await?.len(), before + 3 * tries, "{tries} requests a call: {fault:?}");
         cloud.account.clear_faults().await?;
     }
     cloud.route53.change(&zone, &create).await?;
@@ -68,7 +72,7 @@ async fn a_lost_answer_is_unavailable_though_the_call_was_carried_out() -> Resul
     cloud.account.fault(lost).await?;
     let created = cloud.ses.create(&key("example.com"), &plain_identity()).await;
     assert_eq!(kind(created)?, ErrorKind::Unavailable);
-    assert!(cloud.ses.get(&key("example.com")).await?.is_some());
+    assert!(cloud.ses.get(&key("example.com")).await?.answer.is_some());
     Ok(())
 }
 
@@ -86,6 +90,28 @@ async fn no_call_outlasts_the_timeout() -> Result<()> {
     let (identity, zones) = (failure(identity)?, failure(zones)?);
     assert_eq!((identity.kind, zones.kind), (ErrorKind::Unavailable, ErrorKind::Unavailable));
     assert_eq!(identity.to_string(), "ses:GetEmailIdentity for example.com: no answer within 10 s");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_call_that_is_throttled_a_few_times_is_carried_out_once_and_each_try_is_counted() -> Result<()> {
+    let cloud = Cloud::new().await?;
+    let zone = ZoneId(cloud.account.create_zone("example.com").await?);
+    let set = RecordSet::new(name("a.example.com"), RecordType::Txt, 300, vec!["\"x\"".to_owned()]);
+    for service in [Service::Ses, Service::Route53] {
+        cloud.account.fault(Fault::new(service, FaultKind::Throttle).times(3)).await?;
+    }
+    cloud.ses.create(&key("example.com"), &plain_identity()).await?;
+    cloud.route53.change(&zone, &[RecordChange::Create(set)]).await?;
+    let metrics = cloud.metrics.render(Census::default(), &Load::default());
+    for (service, operation) in [("ses", "CreateEmailIdentity"), ("route53", "ChangeResourceRecordSets")] {
+        for (outcome, count) in [("throttled", 3), ("ok", 1)] {
+            let series = format!(
+                "ses_operator_aws_calls_total{{service=\"{service}\",operation=\"{operation}\",outcome=\"{outcome}\"}} {count}\n"
+            );
+            assert!(metrics.contains(&series), "{series} in {metrics}");
+        }
+    }
     Ok(())
 }
 
@@ -116,7 +142,7 @@ async fn a_change_is_not_sent_unless_the_lease_outlasts_it() -> Result<()> {
     assert_eq!(kind(cloud.route53.change(&zone, &create).await)?, ErrorKind::NotLeading);
     assert_eq!(cloud.account.requests().await?.len(), before);
 
-    assert_eq!(cloud.ses.get(&key).await?, None, "reading is for everyone");
+    assert_eq!(cloud.ses.get(&key).await?.answer, None, "reading is for everyone");
     cloud.permit.extend(Instant::now() + CALL_TIMEOUT * 2);
     cloud.ses.create(&key, &plain_identity()).await?;
     Ok(())

@@ -39,7 +39,7 @@ async fn all_public_zones_are_listed_over_several_pages() -> Result<()> {
     let create = cloud.account.route53().create_hosted_zone().name("z050.example.com").caller_reference("private");
     create.hosted_zone_config(private).vpc(network).send().await?;
 
-    let mut zones = cloud.route53.hosted_zones().await?;
+    let mut zones = cloud.route53.hosted_zones().await?.answer;
     zones.sort_by_key(|zone| zone.name.clone());
     assert_eq!(zones, expected);
     assert_eq!(cloud.requests("ListHostedZonesByName").await?.len(), 2);
@@ -57,8 +57,8 @@ async fn a_batch_is_written_in_the_order_given_and_comes_into_sync() -> Result<(
     let swap = [RecordChange::Delete(old), RecordChange::Create(new.clone())];
     let change = cloud.route53.change(&zone, &swap).await?;
     assert!(!change.contains('/'), "{change}");
-    assert!(cloud.route53.is_in_sync(&change).await?);
-    assert_eq!(cloud.route53.record_sets(&zone, &new.name).await?, [new]);
+    assert!(cloud.route53.is_in_sync(&change).await?.answer);
+    assert_eq!(cloud.route53.record_sets(&zone, &new.name).await?.answer, [new]);
     let request = cloud.requests("ChangeResourceRecordSets").await?.pop();
     let actions: Vec<String> = request.iter().flat_map(|it| &it.changes).map(|it| it.action.clone()).collect();
     assert_eq!(actions, ["DELETE", "CREATE"]);
@@ -109,7 +109,7 @@ async fn a_subtree_is_whole_when_it_fits_into_one_page() -> Result<()> {
     let all: Vec<RecordChange> = ours.iter().chain(&others).cloned().chain(many).map(RecordChange::Create).collect();
     cloud.route53.change(&zone, &all).await?;
 
-    let subtree = cloud.route53.subtree(&zone, &name("b.example.com")).await?;
+    let subtree = cloud.route53.subtree(&zone, &name("b.example.com")).await?.answer;
     assert!(subtree.complete, "what was cut off lies elsewhere");
     let mut found = subtree.record_sets;
     found.sort_by_key(|set| set.name.clone());
@@ -117,13 +117,13 @@ async fn a_subtree_is_whole_when_it_fits_into_one_page() -> Result<()> {
     expected.sort_by_key(|set| set.name.clone());
     assert_eq!(found, expected);
 
-    let whole = cloud.route53.subtree(&zone, &name("example.com")).await?;
+    let whole = cloud.route53.subtree(&zone, &name("example.com")).await?.answer;
     assert!(!whole.complete);
     assert_eq!(whole.record_sets.len(), 300);
-    let last = cloud.route53.subtree(&zone, &name("r309.example.com")).await?;
+    let last = cloud.route53.subtree(&zone, &name("r309.example.com")).await?.answer;
     assert!(last.complete);
     assert_eq!(last.record_sets.len(), 1);
-    let none = cloud.route53.subtree(&zone, &name("c.example.com")).await?;
+    let none = cloud.route53.subtree(&zone, &name("c.example.com")).await?.answer;
     assert_eq!((none.record_sets, none.complete), (vec![], true));
     assert_eq!(cloud.requests("ListResourceRecordSets").await?.len(), 4);
     Ok(())
@@ -139,10 +139,16 @@ async fn one_name_is_read_with_all_its_types_and_nothing_else() -> Result<()> {
     let spf = txt("mail.example.com", "v=spf1 include:amazonses.com ~all");
     let sets = [mx.clone(), spf.clone(), txt("below.mail.example.com", "other")];
     cloud.route53.change(&zone, &sets.map(RecordChange::Create)).await?;
-    assert_eq!(cloud.route53.record_sets(&zone, &mail).await?, [mx, spf]);
-    assert_eq!(cloud.route53.record_sets(&zone, &name("none.example.com")).await?, []);
-    let apex: Vec<RecordType> =
-        cloud.route53.record_sets(&zone, &name("example.com")).await?.into_iter().map(|set| set.record_type).collect();
+    assert_eq!(cloud.route53.record_sets(&zone, &mail).await?.answer, [mx, spf]);
+    assert_eq!(cloud.route53.record_sets(&zone, &name("none.example.com")).await?.answer, []);
+    let apex: Vec<RecordType> = cloud
+        .route53
+        .record_sets(&zone, &name("example.com"))
+        .await?
+        .answer
+        .into_iter()
+        .map(|set| set.record_type)
+        .collect();
     assert_eq!(apex, [RecordType::Ns, RecordType::Other("SOA".into())]);
     Ok(())
 }
@@ -161,9 +167,9 @@ async fn a_name_with_more_sets_than_a_page_is_read_to_its_end() -> Result<()> {
     let batch = ChangeBatch::builder().set_changes(Some(changes)).build()?;
     cloud.account.route53().change_resource_record_sets().hosted_zone_id(&zone.0).change_batch(batch).send().await?;
 
-    let sets = cloud.route53.record_sets(&zone, &name("many.example.com")).await?;
+    let sets = cloud.route53.record_sets(&zone, &name("many.example.com")).await?.answer;
     assert_eq!(sets.len(), 305);
     assert!(sets.iter().all(|set| set.routed), "none of them can be ours");
-    assert!(!cloud.route53.subtree(&zone, &name("many.example.com")).await?.complete);
+    assert!(!cloud.route53.subtree(&zone, &name("many.example.com")).await?.answer.complete);
     Ok(())
 }

@@ -98,6 +98,7 @@ async fn helm(plane: &ControlPlane, account: &Account, verb: &str, values: Value
     variables.push(("SES_OPERATOR_SIMULATED_CLOCK".to_owned(), account.clock_url()));
     // All pods of the rig share this machine.
     variables.push(("SES_OPERATOR_BIND_ADDRESS".to_owned(), "127.0.0.1:0".to_owned()));
+    values["nameservers"] = json!([account.name_server().await?]);
     values["extraEnv"] = variables.into_iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
     let file = plane.folder().join("values.json");
     std::fs::write(&file, values.to_string())?;

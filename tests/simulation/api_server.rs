@@ -1,24 +1,27 @@
-//! The API server: resources with their versions, status patches, finalizers, events; and one run's connection to it,
-//! which remembers what was answered, as the operator's own journal does.
+//! The API server: resources with their versions, status patches, finalizers, events; and one run's connection to it, which
+//! the operator's own journal stands on. [`watch`] holds what its store stands on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
-use ses_operator::api::{FINALIZER, SesDomain, SesDomainSpec, SesDomainStatus};
+use ses_operator::api::{SesDomain, SesDomainSpec, SesDomainStatus};
 use ses_operator::clock::simulated::Hand;
 use ses_operator::cloud::{CloudError, ErrorKind};
-use ses_operator::reconcile::Journal;
+use ses_operator::controller::api_server::{ApiServer, SaveError};
+use ses_operator::dns::RecordType;
+use ses_operator::domain_name::DomainName;
 use ses_operator::reconcile::report::Event;
 
 use crate::cloud::{Cloud, State, error};
-use crate::mutants::Mutant;
 use crate::truth;
 
-/// As many versions of a resource are remembered for a watch that lags.
-const REMEMBERED: usize = 16;
+pub mod watch;
+
+/// So much of what was written is remembered for watches. One that is further behind must list anew.
+const REMEMBERED: usize = 512;
 
 /// The API server. Clones are the same server.
 #[derive(Clone, Debug)]
@@ -27,20 +30,45 @@ pub struct Api {
     kept: Arc<Mutex<Kept>>,
 }
 
-/// A resource as it was from a time on.
-type Version = (Timestamp, Option<Arc<SesDomain>>);
+/// Something that was written.
+#[derive(Clone, Debug)]
+struct Written {
+    at: Timestamp,
+    version: u64,
+    resource: Arc<SesDomain>,
+    /// It is gone since.
+    gone: bool,
+}
 
 #[derive(Clone, Debug, Default)]
 pub struct Kept {
-    /// The versions of each resource by its key, the last one last; `None` where it was gone.
-    versions: BTreeMap<String, Vec<Version>>,
-    written: u64,
+    resources: BTreeMap<String, Arc<SesDomain>>,
+    /// The version of what was written last.
+    version: u64,
+    /// How many resources were made.
+    made: u64,
+    log: VecDeque<Written>,
+    /// How much was written before what the log begins with.
+    forgotten: u64,
+    /// How often all watches were interrupted, and until when: what is written meanwhile is shown to none.
+    interruptions: u32,
+    interrupted_until: Option<Timestamp>,
+    /// After how many writes etcd was restored under watches that did not notice, and the version that it had then: what has
+    /// no later one is not shown to them.
+    restored: Option<(u64, u64)>,
     pub events: Vec<(Timestamp, String, Event)>,
     /// Every status that was written, where the story wants them.
     pub history: Option<Vec<(Timestamp, String, SesDomainStatus)>>,
     pub writes: usize,
-    /// How old what a watch shows is.
+    /// How late a watch shows what was written.
     pub watch_lag: SignedDuration,
+}
+
+/// What etcd held at a time.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    resources: BTreeMap<String, Arc<SesDomain>>,
+    version: u64,
 }
 
 /// What stories call a resource: its name, and before it the namespace where that is not `mail`.
@@ -54,43 +82,52 @@ pub fn key_of(resource: &SesDomain) -> String {
 
 impl Kept {
     pub fn resources(&self) -> impl Iterator<Item = &Arc<SesDomain>> {
-        self.versions.values().filter_map(|versions| versions.last().and_then(|(_, latest)| latest.as_ref()))
+        self.resources.values()
     }
 
-    fn latest(&self, key: &str) -> Option<&Arc<SesDomain>> {
-        self.versions.get(key).and_then(|versions| versions.last()).and_then(|(_, latest)| latest.as_ref())
+    /// How much was written.
+    fn written(&self) -> u64 {
+        self.forgotten + self.log.len() as u64
     }
 
-    fn shown(&self, versions: &[Version], now: Timestamp, began: Timestamp) -> Option<Arc<SesDomain>> {
-        let until = (now - self.watch_lag).max(began);
-        let shown = versions.iter().rev().find(|(at, _)| *at <= until).or_else(|| versions.first());
-        shown.and_then(|(_, version)| version.clone())
-    }
-
-    fn write(&mut self, now: Timestamp, mut resource: SesDomain) -> Arc<SesDomain> {
-        self.written += 1;
-        resource.metadata.resource_version = Some(self.written.to_string());
-        let leaves = resource.metadata.deletion_timestamp.is_some() && resource.finalizers().is_empty();
-        let versions = self.versions.entry(key_of(&resource)).or_default();
-        let resource = Arc::new(resource);
-        if versions.len() == REMEMBERED {
-            versions.remove(0);
+    fn write(&mut self, at: Timestamp, mut resource: SesDomain) -> Arc<SesDomain> {
+        self.version += 1;
+        resource.metadata.resource_version = Some(self.version.to_string());
+        let gone = resource.metadata.deletion_timestamp.is_some() && resource.finalizers().is_empty();
+        let (key, resource) = (key_of(&resource), Arc::new(resource));
+        if gone {
+            self.resources.remove(&key);
+        } else {
+            self.resources.insert(key, Arc::clone(&resource));
         }
-        versions.push((now, (!leaves).then(|| Arc::clone(&resource))));
+        self.log.push_back(Written { at, version: self.version, resource: Arc::clone(&resource), gone });
+        if self.log.len() > REMEMBERED {
+            self.log.pop_front();
+            self.forgotten += 1;
+        }
         resource
     }
 
+    fn interrupt(&mut self, until: Timestamp) {
+        self.interruptions += 1;
+        self.interrupted_until = Some(until);
+    }
+
+    fn roll_back(&mut self, snapshot: &Snapshot) {
+        self.resources.clone_from(&snapshot.resources);
+        self.version = snapshot.version;
+    }
+
     /// The resource, if it is still the one of this UID, at this version.
-    fn found(&self, operation: &'static str, of: &SesDomain, version: Option<&str>) -> Result<SesDomain, CloudError> {
+    fn found(&self, operation: &'static str, of: &SesDomain, version: Option<&str>) -> Result<&SesDomain, CloudError> {
         let key = key_of(of);
-        let Some(found) = self.latest(&key) else {
+        let Some(found) = self.resources.get(&key) else {
             return Err(error(ErrorKind::NotFound, operation, key, "there is no such resource"));
         };
-        let outdated = version.is_some() && version != found.metadata.resource_version.as_deref();
-        if found.metadata.uid != of.metadata.uid || outdated {
+        if version.is_some() && version != found.metadata.resource_version.as_deref() {
             return Err(error(ErrorKind::Conflict, operation, key, "the resource was changed meanwhile"));
         }
-        Ok(found.as_ref().clone())
+        Ok(found)
     }
 }
 
@@ -109,25 +146,16 @@ impl Api {
     }
 
     pub fn resource(&self, key: &str) -> Option<Arc<SesDomain>> {
-        self.kept().latest(key).cloned()
+        self.kept().resources.get(key).cloned()
     }
 
-    /// Somebody takes its finalizers away: it is gone at once.
+    /// Somebody deletes it and takes its finalizers away: it is gone at once.
     pub fn vanish(&self, key: &str) {
         let now = self.hand.now();
-        self.kept().versions.entry(key.to_owned()).or_default().push((now, None));
-    }
-
-    /// What a watch shows of a resource, if the watch was begun at `began`: never less than it showed then.
-    pub fn watched(&self, key: &str, began: Timestamp) -> Option<Arc<SesDomain>> {
-        let kept = self.kept();
-        kept.shown(kept.versions.get(key)?, self.hand.now(), began)
-    }
-
-    /// All that such a watch shows.
-    pub fn watched_all(&self, began: Timestamp) -> Vec<Arc<SesDomain>> {
-        let kept = self.kept();
-        kept.versions.values().filter_map(|versions| kept.shown(versions, self.hand.now(), began)).collect()
+        self.edit(key, |resource| {
+            resource.metadata.deletion_timestamp = Some(Time(now));
+            resource.metadata.finalizers = None;
+        });
     }
 
     /// `kubectl apply`: a new resource, or a new spec.
@@ -139,9 +167,10 @@ impl Api {
         let mut resource = SesDomain::new(name, spec);
         let now = self.hand.now();
         let mut kept = self.kept();
+        kept.made += 1;
         resource.metadata.namespace = Some(namespace.to_owned());
         resource.metadata.generation = Some(1);
-        resource.metadata.uid = Some(format!("uid-{}", kept.written + 1));
+        resource.metadata.uid = Some(format!("uid-{}", kept.made));
         resource.metadata.creation_timestamp = Some(Time(now));
         kept.write(now, resource);
     }
@@ -150,7 +179,7 @@ impl Api {
     pub fn edit(&self, key: &str, edit: impl FnOnce(&mut SesDomain)) {
         let now = self.hand.now();
         let mut kept = self.kept();
-        let found = kept.latest(key).expect("a resource of the story");
+        let found = kept.resources.get(key).expect("a resource of the story");
         let mut resource = found.as_ref().clone();
         edit(&mut resource);
         if resource.spec != found.spec {
@@ -161,9 +190,23 @@ impl Api {
 
     /// Deleted in spite of its finalizer, and made anew under the same name.
     pub fn replace(&self, key: &str, spec: SesDomainSpec) {
-        let now = self.hand.now();
-        self.kept().versions.entry(key.to_owned()).or_default().push((now, None));
+        self.vanish(key);
         self.apply(key, spec);
+    }
+
+    /// Whether a status that stood at `since` or later says of this record that it is ours.
+    pub fn claims(&self, zone: &str, name: &DomainName, record_type: &RecordType, since: Timestamp) -> bool {
+        let claims = |resource: &SesDomain| {
+            resource.status.iter().flat_map(|status| &status.records).any(|entry| {
+                let here = entry.hosted_zone_id == zone && entry.name == name.as_str();
+                entry.ours && here && entry.record_type == record_type.as_str()
+            })
+        };
+        let kept = self.kept();
+        let mut stood = BTreeSet::new();
+        let later =
+            kept.log.iter().rev().filter(|written| written.at > since || stood.insert(key_of(&written.resource)));
+        kept.resources().any(|resource| claims(resource)) || later.into_iter().any(|written| claims(&written.resource))
     }
 
     /// What time it is there.
@@ -177,30 +220,55 @@ impl Api {
         self.edit(key, |resource| resource.metadata.deletion_timestamp = Some(Time(now)));
     }
 
+    /// `etcdctl snapshot save`.
+    pub fn snapshot(&self) -> Snapshot {
+        let kept = self.kept();
+        Snapshot { resources: kept.resources.clone(), version: kept.version }
+    }
+
+    /// `etcdutl snapshot restore`, with the API server stopped meanwhile: every watch is interrupted.
+    pub fn restore(&self, snapshot: &Snapshot) {
+        let now = self.hand.now();
+        let mut kept = self.kept();
+        kept.roll_back(snapshot);
+        kept.interrupt(now);
+    }
+
+    /// The same, behind something that keeps the connections: the watches go on from their last version, and are shown
+    /// nothing until another one has passed it.
+    pub fn restore_unnoticed(&self, snapshot: &Snapshot) {
+        let mut kept = self.kept();
+        kept.restored = Some((kept.written(), kept.version));
+        kept.roll_back(snapshot);
+    }
+
+    /// No watch is shown anything for so long; then each lists anew.
+    pub fn interrupt_watches(&self, time: SignedDuration) {
+        let until = self.hand.now() + time;
+        self.kept().interrupt(until);
+    }
+
     fn put_status(
         &self,
         state: &mut State,
         of: &SesDomain,
         version: Option<&str>,
         status: &SesDomainStatus,
-    ) -> Result<Arc<SesDomain>, CloudError> {
+    ) -> Result<SesDomain, CloudError> {
         let mut kept = self.kept();
-        let mut resource = kept.found("api:PatchStatus", of, version)?;
+        let mut resource = kept.found("api:PatchStatus", of, version)?.clone();
         let key = key_of(of);
-        truth::must_hold(state, resource.status.as_ref(), status);
-        let claims = status
-            .records
-            .iter()
-            .filter(|entry| entry.ours)
-            .map(|entry| (entry.hosted_zone_id.clone(), entry.name.clone(), entry.record_type.clone()));
-        state.guard.claims.insert(key.clone(), claims.collect());
+        truth::must_hold(state, &resource, status);
+        if state.told {
+            println!("{}     {}", state.now(), in_short(status));
+        }
         let now = state.now();
         kept.writes += 1;
         if let Some(history) = &mut kept.history {
             history.push((now, key, status.clone()));
         }
         resource.status = Some(status.clone());
-        Ok(kept.write(now, resource))
+        Ok(kept.write(now, resource).as_ref().clone())
     }
 
     fn put_finalizers(
@@ -208,132 +276,88 @@ impl Api {
         state: &mut State,
         of: &SesDomain,
         finalizers: &[String],
-    ) -> Result<Arc<SesDomain>, CloudError> {
+    ) -> Result<SesDomain, CloudError> {
         let mut kept = self.kept();
-        let mut resource = kept.found("api:PatchFinalizers", of, of.metadata.resource_version.as_deref())?;
+        let operation = "api:PatchFinalizers";
+        let mut resource = kept.found(operation, of, of.metadata.resource_version.as_deref())?.clone();
+        if resource.metadata.uid != of.metadata.uid {
+            return Err(error(ErrorKind::Conflict, operation, key_of(of), "it is another of its name"));
+        }
         resource.metadata.finalizers = Some(finalizers.to_vec()).filter(|finalizers| !finalizers.is_empty());
         kept.writes += 1;
-        Ok(kept.write(state.now(), resource))
+        Ok(kept.write(state.now(), resource).as_ref().clone())
     }
 }
 
 /// The API server as one run of the operator reaches it.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    pub api: Api,
+    api: Api,
     cloud: Cloud,
-    /// The answers to our own writes, by UID: a watch may lag behind them.
-    latest: Arc<Mutex<HashMap<String, Arc<SesDomain>>>>,
-    mutant: Mutant,
-    /// What a broken operator has not written yet.
-    late: Arc<Mutex<Vec<(SesDomain, SesDomainStatus)>>>,
 }
 
 impl Connection {
-    pub fn new(api: Api, cloud: Cloud, mutant: Mutant) -> Self {
-        Self { api, cloud, latest: Arc::default(), mutant, late: Arc::default() }
+    pub fn new(api: Api, cloud: Cloud) -> Self {
+        Self { api, cloud }
+    }
+}
+
+impl ApiServer for Connection {
+    async fn get(&self, resource: &SesDomain) -> Result<SesDomain, SaveError> {
+        let get = |_: &mut State| self.api.kept().found("api:Get", resource, None).cloned();
+        self.cloud.call("api:Get", &key_of(resource), get).await.map_err(refused)
     }
 
-    /// Writes what a broken operator should have written before.
-    pub async fn write_late(&self) -> Result<(), CloudError> {
-        let late = std::mem::take(&mut *self.late.lock().expect("no panic while it is held"));
-        for (resource, status) in late {
-            self.put(&resource, &status).await?;
-        }
-        Ok(())
+    async fn put_finalizers(&self, resource: &SesDomain, finalizers: &[String]) -> Result<SesDomain, SaveError> {
+        let put = |state: &mut State| self.api.put_finalizers(state, resource, finalizers);
+        self.cloud.call("api:PatchFinalizers", &key_of(resource), put).await.map_err(refused)
     }
 
-    /// The latest version that is known.
-    pub fn latest(&self, seen: &Arc<SesDomain>) -> Arc<SesDomain> {
-        let mut latest = self.known();
-        match latest.get(&uid(seen)) {
-            Some(ours) if version(ours) > version(seen) => Arc::clone(ours),
-            Some(_) | None => {
-                latest.remove(&uid(seen));
-                Arc::clone(seen)
-            }
-        }
-    }
-
-    pub fn forget(&self, resource: &SesDomain) {
-        self.known().remove(&uid(resource));
-    }
-
-    /// Adds our finalizer, or takes it away.
-    pub async fn finalize(&self, resource: &SesDomain, held: bool) -> Result<Arc<SesDomain>, CloudError> {
-        let others = resource.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER).cloned();
-        let finalizers: Vec<String> = others.chain(held.then(|| FINALIZER.to_owned())).collect();
-        let put = |state: &mut State| self.api.put_finalizers(state, resource, &finalizers);
-        let answer = self.cloud.call("api:PatchFinalizers", &key_of(resource), put).await?;
-        self.remember(&answer);
-        Ok(answer)
-    }
-
-    async fn patch(
+    async fn put_status(
         &self,
         resource: &SesDomain,
         version: Option<&str>,
         status: &SesDomainStatus,
-    ) -> Result<(), CloudError> {
+    ) -> Result<SesDomain, SaveError> {
         let put = |state: &mut State| self.api.put_status(state, resource, version, status);
-        let answer = self.cloud.call("api:PatchStatus", &key_of(resource), put).await?;
-        self.remember(&answer);
-        Ok(())
+        self.cloud.call("api:PatchStatus", &key_of(resource), put).await.map_err(refused)
     }
 
-    /// Writes a status as the operator's own journal does.
-    async fn put(&self, resource: &SesDomain, status: &SesDomainStatus) -> Result<(), CloudError> {
-        let known = self.known().get(&uid(resource)).filter(|ours| version(ours) > version(resource)).cloned();
-        let base = known.as_deref().unwrap_or(resource);
-        match self.patch(resource, base.metadata.resource_version.as_deref(), status).await {
-            Err(refused) if refused.kind == ErrorKind::Conflict => {
-                let get = |_: &mut State| self.api.kept().found("api:Get", resource, None);
-                let found = self.cloud.call("api:Get", &key_of(resource), get).await?;
-                if found.status != base.status {
-                    self.forget(resource);
-                    return Err(refused);
-                }
-                self.patch(resource, found.metadata.resource_version.as_deref(), status).await
-            }
-            outcome => outcome,
-        }
-    }
-
-    fn remember(&self, answer: &Arc<SesDomain>) {
-        self.known().insert(uid(answer), Arc::clone(answer));
-    }
-
-    fn known(&self) -> MutexGuard<'_, HashMap<String, Arc<SesDomain>>> {
-        self.latest.lock().expect("no panic while it is held")
-    }
-}
-
-impl Journal for Connection {
-    type Error = CloudError;
-
-    async fn save(&self, resource: &SesDomain, status: &SesDomainStatus) -> Result<(), CloudError> {
-        if self.mutant == Mutant::NoWriteAhead {
-            self.late.lock().expect("no panic while it is held").push((resource.clone(), status.clone()));
-            return Ok(());
-        }
-        self.put(resource, status).await
-    }
-
-    async fn tell(&self, resource: &SesDomain, event: &Event) {
+    async fn tell(&self, resource: &SesDomain, event: &Event) -> Result<(), SaveError> {
         let key = key_of(resource);
         let told = |state: &mut State| {
             self.api.kept().events.push((state.now(), key.clone(), event.clone()));
             Ok(())
         };
-        // That it could not be told is no reason to stop.
-        let _ = self.cloud.call("api:CreateEvent", &key, told).await;
+        self.cloud.call("api:CreateEvent", &key, told).await.map_err(refused)
     }
 }
 
-fn uid(resource: &SesDomain) -> String {
-    resource.metadata.uid.clone().unwrap_or_default()
+fn refused(error: CloudError) -> SaveError {
+    match error.kind {
+        ErrorKind::NotFound => SaveError::Gone,
+        ErrorKind::Conflict => SaveError::Outdated,
+        ErrorKind::Unavailable
+        | ErrorKind::Busy
+        | ErrorKind::Throttled
+        | ErrorKind::NotLeading
+        | ErrorKind::Denied
+        | ErrorKind::Unauthenticated
+        | ErrorKind::Rejected
+        | ErrorKind::QuotaExceeded => SaveError::Refused(Box::new(kube::Error::Service(error.into()))),
+    }
 }
 
-fn version(resource: &SesDomain) -> u64 {
-    resource.metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default()
+/// A status on one line, for a person who looks into a seed.
+fn in_short(status: &SesDomainStatus) -> String {
+    let conditions = status.conditions.iter().map(|said| format!("{} {} {}", said.type_, said.status, said.reason));
+    let records = status.records.iter().map(|entry| {
+        let (ours, published) = (if entry.ours { "ours" } else { "theirs" }, if entry.published { "seen" } else { "" });
+        format!(
+            "{:?} {} {:?} {ours} {published} \"{}\"",
+            entry.purpose, entry.hosted_zone_id, entry.origin, entry.value
+        )
+    });
+    let pending = status.pending_changes.iter().map(|change| format!("pending {}", change.id));
+    conditions.chain(records).chain(pending).collect::<Vec<_>>().join("; ")
 }

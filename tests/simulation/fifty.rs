@@ -8,7 +8,7 @@ use ses_operator::cloud::ErrorKind;
 use crate::cloud::Intruder;
 use crate::cloud::faults::Strike;
 use crate::random::Random;
-use crate::seeds;
+use crate::seeds::{self, Playing};
 use crate::simulation::{Simulation, ZONE, hours, manifest, minutes};
 use crate::workers::on_all_threads;
 
@@ -22,8 +22,11 @@ const AN_ACT: SignedDuration = SignedDuration::from_mins(120);
 #[test]
 fn whatever_goes_wrong_with_fifty_domains_the_end_is_the_same() {
     let seeds = seeds::asked("FIFTY", SEEDS, 100);
-    let played = on_all_threads(&seeds, |seed| play(*seed));
-    seeds::must_pass("FIFTY", "whatever_goes_wrong_with_fifty", &seeds, &played);
+    let played = on_all_threads(&seeds, |seed| {
+        let _playing = Playing { name: "FIFTY", test: "whatever_goes_wrong_with_fifty", seed: *seed };
+        play(*seed)
+    });
+    seeds::must_pass("FIFTY", &seeds, &played);
 }
 
 #[test]
@@ -157,12 +160,7 @@ fn wage(simulation: &mut Simulation, seed: u64) {
 
 fn compare(seed: u64, when: &str, peace: &mut Simulation, war: &mut Simulation) {
     let (ends, other) = (peace.end(), war.end());
-    let differences: Vec<String> = ends
-        .keys()
-        .chain(other.keys().filter(|key| !ends.contains_key(*key)))
-        .filter(|key| ends.get(*key) != other.get(*key))
-        .map(|key| format!("{key}: {:?} in peace, {:?} in war", ends.get(key), other.get(key)))
-        .collect();
+    let differences = ends.differences(&other);
     assert!(differences.is_empty(), "seed {seed}, {when}: {differences:#?}");
     for simulation in [peace, war] {
         simulation.no_harm();

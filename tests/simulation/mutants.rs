@@ -2,8 +2,12 @@
 //! the real one; what is broken is what it is told and what becomes of what it writes.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
 
-use ses_operator::cloud::{CloudError, Region};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use ses_operator::cloud::{AsOf, CloudError, Region};
+use ses_operator::dns::public::{Answer, PublicDns, Question};
 use ses_operator::dns::{DnsProvider, HostedZone, RecordChange, RecordSet, Subtree, ZoneId};
 use ses_operator::domain_name::DomainName;
 use ses_operator::ses::ownership::Owner;
@@ -11,6 +15,7 @@ use ses_operator::ses::{
     Identity, IdentityChange, IdentityKey, IdentityService, ListedIdentity, NewIdentity, VerificationStatus,
 };
 
+use crate::cloud::public::Resolver;
 use crate::cloud::route53::Route53;
 use crate::cloud::ses::Ses;
 use crate::convergence;
@@ -35,6 +40,21 @@ pub enum Mutant {
     EmptyListBelieved,
     /// A MAIL FROM domain is verified as soon as it is set.
     RejectTooEarly,
+    /// Whatever an SPF policy includes, it is short.
+    LookUpsUncounted,
+}
+
+/// Public DNS as a broken operator sees it.
+#[derive(Debug)]
+pub struct BrokenResolver(pub Resolver, pub Mutant);
+
+impl PublicDns for BrokenResolver {
+    fn ask<'a>(&'a self, question: &'a Question, deadline: Instant) -> BoxFuture<'a, Result<Answer, CloudError>> {
+        if self.1 == Mutant::LookUpsUncounted {
+            return std::future::ready(Ok(vec!["v=spf1 -all".to_owned()])).boxed();
+        }
+        self.0.ask(question, deadline)
+    }
 }
 
 /// SES as a broken operator sees it.
@@ -42,33 +62,33 @@ pub enum Mutant {
 pub struct BrokenSes(pub Ses, pub Mutant);
 
 impl IdentityService for BrokenSes {
-    async fn list(&self, region: &Region) -> Result<Vec<ListedIdentity>, CloudError> {
+    async fn list(&self, region: &Region) -> Result<AsOf<Vec<ListedIdentity>>, CloudError> {
         match self.0.list(region).await {
-            Err(_) if self.1 == Mutant::EmptyListBelieved => Ok(vec![]),
+            Err(_) if self.1 == Mutant::EmptyListBelieved => Ok(self.0.0.as_of_now(vec![])),
             answer => answer,
         }
     }
 
-    async fn get(&self, key: &IdentityKey) -> Result<Option<Identity>, CloudError> {
+    async fn get(&self, key: &IdentityKey) -> Result<AsOf<Option<Identity>>, CloudError> {
         let mut answer = self.0.get(key).await;
         match (self.1, &mut answer) {
-            (Mutant::OwnershipUnchecked, Ok(Some(identity))) => {
+            (Mutant::OwnershipUnchecked, Ok(AsOf { answer: Some(identity), .. })) => {
                 let owner =
                     Owner { cluster: "cluster-1".to_owned(), namespace: "mail".to_owned(), name: NAME.to_owned() };
                 identity.tags.extend(owner.tags());
             }
-            (Mutant::RejectTooEarly, Ok(Some(identity))) => {
+            (Mutant::RejectTooEarly, Ok(AsOf { answer: Some(identity), .. })) => {
                 if let Some(mail_from) = &mut identity.mail_from {
                     mail_from.status = VerificationStatus::Success;
                 }
             }
-            (Mutant::EmptyListBelieved, Err(_)) => return Ok(None),
+            (Mutant::EmptyListBelieved, Err(_)) => return Ok(self.0.0.as_of_now(None)),
             _ => {}
         }
         answer
     }
 
-    async fn create(&self, key: &IdentityKey, new: &NewIdentity) -> Result<Identity, CloudError> {
+    async fn create(&self, key: &IdentityKey, new: &NewIdentity) -> Result<AsOf<Identity>, CloudError> {
         self.0.create(key, new).await
     }
 
@@ -86,27 +106,29 @@ impl IdentityService for BrokenSes {
 pub struct BrokenRoute53(pub Route53, pub Mutant);
 
 impl DnsProvider for BrokenRoute53 {
-    async fn hosted_zones(&self) -> Result<Vec<HostedZone>, CloudError> {
+    async fn hosted_zones(&self) -> Result<AsOf<Vec<HostedZone>>, CloudError> {
         self.0.hosted_zones().await
     }
 
-    async fn listing(&self, zone: &ZoneId) -> Result<Vec<RecordSet>, CloudError> {
+    async fn listing(&self, zone: &ZoneId) -> Result<AsOf<Vec<RecordSet>>, CloudError> {
         match self.0.listing(zone).await {
-            Err(_) if self.1 == Mutant::EmptyListBelieved => Ok(vec![]),
+            Err(_) if self.1 == Mutant::EmptyListBelieved => Ok(self.0.0.as_of_now(vec![])),
             answer => answer,
         }
     }
 
-    async fn subtree(&self, zone: &ZoneId, root: &DomainName) -> Result<Subtree, CloudError> {
+    async fn subtree(&self, zone: &ZoneId, root: &DomainName) -> Result<AsOf<Subtree>, CloudError> {
         match self.0.subtree(zone, root).await {
-            Err(_) if self.1 == Mutant::EmptyListBelieved => Ok(Subtree { record_sets: vec![], complete: true }),
+            Err(_) if self.1 == Mutant::EmptyListBelieved => {
+                Ok(self.0.0.as_of_now(Subtree { record_sets: vec![], complete: true }))
+            }
             answer => answer,
         }
     }
 
-    async fn record_sets(&self, zone: &ZoneId, name: &DomainName) -> Result<Vec<RecordSet>, CloudError> {
+    async fn record_sets(&self, zone: &ZoneId, name: &DomainName) -> Result<AsOf<Vec<RecordSet>>, CloudError> {
         match self.0.record_sets(zone, name).await {
-            Err(_) if self.1 == Mutant::EmptyListBelieved => Ok(vec![]),
+            Err(_) if self.1 == Mutant::EmptyListBelieved => Ok(self.0.0.as_of_now(vec![])),
             answer => answer,
         }
     }
@@ -128,7 +150,7 @@ impl DnsProvider for BrokenRoute53 {
         self.0.change(zone, &upserts).await
     }
 
-    async fn is_in_sync(&self, change_id: &str) -> Result<bool, CloudError> {
+    async fn is_in_sync(&self, change_id: &str) -> Result<AsOf<bool>, CloudError> {
         self.0.is_in_sync(change_id).await
     }
 }
@@ -141,6 +163,7 @@ fn every_operator_that_is_broken_on_purpose_is_caught() {
         Mutant::NoWriteAhead,
         Mutant::EmptyListBelieved,
         Mutant::RejectTooEarly,
+        Mutant::LookUpsUncounted,
     ];
     for mutant in mutants {
         let caught = |seed: &u64| catch_unwind(AssertUnwindSafe(|| convergence::play(*seed, mutant))).is_err();

@@ -1,43 +1,65 @@
-//! The scheduler around the reconcile code: what the controller does with a watch, alarms and finalizers.
+//! The scheduler around the reconcile code: what the controller does with a watch, alarms and finalizers. The store, the
+//! journal, and what is decided of a resource are the controller's own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use jiff::{SignedDuration, Timestamp};
-use kube::ResourceExt;
-use ses_operator::api::{FINALIZER, SesDomain, SesDomainStatus};
+use ses_operator::api::{SesDomain, SesDomainStatus};
 use ses_operator::clock::Clock;
 use ses_operator::clock::simulated::Hand;
-use ses_operator::cloud::{CloudError, ErrorKind};
-use ses_operator::controller::neighbors;
+use ses_operator::controller::api_server::SaveError;
+use ses_operator::controller::disputes::Disputes;
+use ses_operator::controller::journal::{ApiJournal, Page, is_held, is_new};
+use ses_operator::controller::key::Key;
+use ses_operator::controller::store::{Sighting, Store};
+use ses_operator::controller::{PATIENCE, neighbors};
+use ses_operator::dns::ZoneId;
+use ses_operator::dns::public::snapshot::PublicNames;
 use ses_operator::dns::snapshot::Dns;
+use ses_operator::domain_name::DomainName;
 use ses_operator::quota::Class;
-use ses_operator::reconcile::report::{Next, conditions};
+use ses_operator::reconcile::report::{Event, Next};
 use ses_operator::reconcile::subject::Settings;
-use ses_operator::reconcile::{Journal, Outcome, Reconciler};
+use ses_operator::reconcile::{Journal, Outcome, Reconciler, rest};
 use ses_operator::rounds::{Rounds, Watched};
 use ses_operator::ses::snapshot::Identities;
 
+use crate::api_server::watch::{Plain, Watch};
 use crate::api_server::{Api, Connection, key};
 use crate::cloud::Cloud;
+use crate::cloud::public::Resolver;
 use crate::cloud::route53::Route53;
 use crate::cloud::ses::Ses;
 use crate::executor::{Executor, Task, Turn};
-use crate::mutants::{BrokenRoute53, BrokenSes, Mutant};
+use crate::mutants::{BrokenResolver, BrokenRoute53, BrokenSes, Mutant};
 
 /// What a reconcile came to, or that a task of the background is over.
 enum End {
-    Reconciled { name: String, began: Timestamp, answer: Box<Result<Option<Outcome>, CloudError>> },
+    Reconciled { name: String, began: Timestamp, done: Box<Result<Option<Done>, SaveError>> },
     Background,
+}
+
+/// A reconcile that was not in vain.
+struct Done {
+    outcome: Outcome,
+    /// Whoever waits for the domain of a resource that is being deleted may be handed it over.
+    rivals: Vec<Key>,
 }
 
 /// One run of the operator, which dies as a whole.
 #[derive(Debug)]
 struct Run {
     cloud: Cloud,
-    began: Timestamp,
-    connection: Connection,
+    store: Store<Plain>,
+    watch: Watch,
+    /// An answer has shown that the watch missed something.
+    contradicted: Arc<AtomicBool>,
+    journal: Arc<ApiJournal<Connection, Plain>>,
     reconciler: Arc<Reconciler<BrokenSes, BrokenRoute53>>,
+    disputes: Disputes,
+    mutant: Mutant,
     tasks: Executor<End>,
     in_flight: BTreeSet<String>,
     woken: Woken,
@@ -47,14 +69,19 @@ struct Run {
 type Woken = Arc<Mutex<Vec<String>>>;
 
 /// The resources as the rounds see them.
+#[derive(Clone)]
 struct Seen {
-    api: Api,
+    store: Store<Plain>,
     woken: Woken,
 }
 
 impl Watched for Seen {
     fn each(&self, look: &mut dyn FnMut(&SesDomain)) {
-        self.api.kept().resources().for_each(|resource| look(resource));
+        self.store.for_each(look);
+    }
+
+    fn each_in_zone(&self, zone: &ZoneId, look: &mut dyn FnMut(&SesDomain)) {
+        self.store.each_in_zone(zone, look);
     }
 
     fn wake(&self, namespace: &str, name: &str, _: Class) {
@@ -65,27 +92,60 @@ impl Watched for Seen {
 impl Run {
     /// Starts the operator: its reconciler, and what runs beside the reconciles.
     fn start(cloud: &Cloud, api: &Api, hand: &Hand, settings: &Settings, mutant: Mutant) -> Self {
-        let cloud = cloud.for_new_process();
+        let cloud = cloud.for_new_process(hand.clone());
         let clock = Clock::moved_by(hand.clone());
+        let store = Store::default();
         let reconciler = Arc::new(Reconciler {
             identities: Identities::new(BrokenSes(Ses(cloud.clone()), mutant), clock.clone()),
             dns: Dns::new(BrokenRoute53(Route53(cloud.clone()), mutant), clock.clone()),
+            public: PublicNames::new(BrokenResolver(Resolver(cloud.clone()), mutant), clock.clone()),
             clock,
             settings: settings.clone(),
         });
-        // What the operator does beside its reconciles goes here: it starts with each run and dies with it.
         let woken = Arc::default();
-        let rounds = Rounds::new(Arc::clone(&reconciler), Seen { api: api.clone(), woken: Arc::clone(&woken) });
-        let background: [Task<()>; 1] = [Box::pin(rounds.go())];
+        let contradicted = Arc::new(AtomicBool::new(false));
+        // What the operator does beside its reconciles goes here: it starts with each run and dies with it.
+        let background: [Task<()>; 2] = [
+            Box::pin(go_rounds(Arc::clone(&reconciler), Seen { store: store.clone(), woken: Arc::clone(&woken) })),
+            Box::pin(doubts(store.clone(), Arc::clone(&contradicted))),
+        ];
         let mut tasks = Executor::new();
         for task in background {
-            tasks.spawn(Box::pin(async move {
-                task.await;
-                End::Background
-            }));
+            tasks.spawn(in_background(task));
         }
-        let connection = Connection::new(api.clone(), cloud.clone(), mutant);
-        Self { cloud, began: api.now(), connection, reconciler, tasks, in_flight: BTreeSet::new(), woken }
+        let journal = Arc::new(ApiJournal::new(Connection::new(api.clone(), cloud.clone()), store.clone()));
+        Self {
+            cloud,
+            store,
+            watch: Watch::new(api.clone()),
+            contradicted,
+            journal,
+            reconciler,
+            disputes: Disputes::default(),
+            mutant,
+            tasks,
+            in_flight: BTreeSet::new(),
+            woken,
+        }
+    }
+}
+
+fn in_background(task: Task<()>) -> Task<End> {
+    Box::pin(async move {
+        task.await;
+        End::Background
+    })
+}
+
+async fn go_rounds(reconciler: Arc<Reconciler<BrokenSes, BrokenRoute53>>, seen: Seen) {
+    seen.store.listed().await;
+    Rounds::new(reconciler, seen).go().await;
+}
+
+async fn doubts(store: Store<Plain>, contradicted: Arc<AtomicBool>) {
+    loop {
+        store.contradicted().await;
+        contradicted.store(true, Ordering::Relaxed);
     }
 }
 
@@ -102,11 +162,11 @@ pub struct Operator {
     /// Runs that were killed while a request was under way.
     ghosts: Vec<Run>,
     due: BTreeMap<String, Timestamp>,
-    /// When the watch shows what is new of a resource.
-    shown: BTreeMap<String, Timestamp>,
     /// How far its clock is ahead, from the next start on.
     pub skew: SignedDuration,
     failures: BTreeMap<String, u32>,
+    /// It was stopped for good.
+    stopped: bool,
     /// How many reconciles may be under way at once.
     pub concurrency: usize,
     /// How many reconciles were begun.
@@ -127,24 +187,19 @@ impl Operator {
             run,
             ghosts: Vec::new(),
             due: BTreeMap::new(),
-            shown: BTreeMap::new(),
             skew: SignedDuration::ZERO,
             failures: BTreeMap::new(),
+            stopped: false,
             concurrency: 16,
             reconciles: 0,
             deaths: 0,
         }
     }
 
-    /// Starts anew: nothing is remembered, what was under way is no more, and everything is looked at.
+    /// Starts anew: nothing is remembered, and what was under way is no more.
     pub fn restart(&mut self) {
         self.run.cloud.kill();
-        let now = self.hand.now();
-        let shown = std::mem::take(&mut self.shown).into_keys();
-        for name in shown.chain(std::mem::take(&mut self.run.in_flight)) {
-            self.due.insert(name, now);
-        }
-        self.due.values_mut().for_each(|due| *due = now);
+        self.due.clear();
         self.failures.clear();
         let read = self.hand.skewed(self.skew);
         let run = Run::start(&self.cloud, &self.api, &read, &self.settings, self.mutant);
@@ -157,22 +212,12 @@ impl Operator {
     /// Stops for good: what is under way is no more.
     pub fn stop(&mut self) {
         self.restart();
-        self.due.clear();
+        self.stopped = true;
     }
 
     /// This run no longer holds the lease: AWS is sent no change, and the API server is out of reach.
     pub fn depose(&self) {
         self.run.cloud.depose();
-    }
-
-    /// A resource is new or was changed, and the watch shows it, sooner or later.
-    pub fn watch(&mut self, name: &str) {
-        let lag = self.api.kept().watch_lag;
-        if lag.is_zero() {
-            self.wake(name);
-        } else {
-            self.shown.insert(name.to_owned(), self.hand.now() + lag);
-        }
     }
 
     /// Looks at a resource now.
@@ -186,9 +231,14 @@ impl Operator {
         self.run.in_flight.len()
     }
 
-    /// When the next reconcile may begin.
+    /// When the next reconcile may begin, or the watch shows something.
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.first_due().map(|(_, due)| *due).into_iter().chain(self.shown.values().copied()).min()
+        let shown = if self.is_cut_off() { None } else { self.run.watch.next() };
+        self.first_due().map(|(_, due)| *due).into_iter().chain(shown).min()
+    }
+
+    fn is_cut_off(&self) -> bool {
+        self.stopped || self.run.cloud.is_deposed()
     }
 
     /// A resource is reconciled by one task at a time.
@@ -206,17 +256,13 @@ impl Operator {
             while !matches!(ghost.tasks.turn(), Turn::Idle) {}
             ghost.cloud.haunts()
         });
-        let now = self.hand.now();
-        while let Some(name) = self.shown.iter().find(|(_, at)| **at <= now).map(|(name, _)| name.clone()) {
-            self.shown.remove(&name);
-            self.wake(&name);
-        }
+        self.watch();
         match self.run.tasks.turn() {
             Turn::Idle => return self.begin(),
             Turn::Waits | Turn::Ended(End::Background) => {}
-            Turn::Ended(End::Reconciled { name, began, answer }) => {
+            Turn::Ended(End::Reconciled { name, began, done }) => {
                 self.run.in_flight.remove(&name);
-                self.settle(name, began, &answer);
+                self.settle(name, began, *done);
             }
         }
         let woken = std::mem::take(&mut *self.run.woken.lock().expect("no panic while it is held"));
@@ -232,54 +278,114 @@ impl Operator {
         true
     }
 
+    /// Takes in what the watch shows.
+    fn watch(&mut self) {
+        if self.is_cut_off() {
+            return;
+        }
+        if self.run.contradicted.swap(false, Ordering::Relaxed) {
+            self.run.watch.begin_anew();
+        }
+        for event in self.run.watch.shows() {
+            for sighting in self.run.store.observe(event) {
+                self.sees(sighting);
+            }
+        }
+    }
+
+    fn sees(&mut self, sighting: Sighting) {
+        let now = self.run.reconciler.clock.now();
+        match sighting {
+            Sighting::First(key, resource) if self.run.reconciler.is_at_rest(&resource, now) => {
+                self.look_by(name_of(&key), self.by_our_clock(rest::next_look(&resource, now)));
+            }
+            Sighting::First(key, resource) => {
+                self.wake(&name_of(&key));
+                if is_new(&resource) {
+                    let (journal, clock) = (Arc::clone(&self.run.journal), self.run.reconciler.clock.clone());
+                    self.run.tasks.spawn(in_background(Box::pin(async move {
+                        clock.sleep_until(now + PATIENCE).await;
+                        // Whoever could not be greeted is reconciled all the same.
+                        let _ = journal.greet(&key, clock.now()).await;
+                    })));
+                }
+            }
+            Sighting::Asks(key, _) => self.wake(&name_of(&key)),
+            Sighting::Rewritten(key) => {
+                if let Some(wait) = self.run.disputes.wait(&key, now) {
+                    self.look_by(name_of(&key), self.hand.now() + wait);
+                }
+            }
+            Sighting::Gone(key, resource) => {
+                self.forget(&name_of(&key), &resource);
+                let others = self.run.store.of_domain(&DomainName::new(&resource.spec.domain));
+                others.iter().for_each(|other| self.wake(&name_of(other)));
+            }
+        }
+    }
+
+    /// A time of the operator's own clock, which may be wrong.
+    fn by_our_clock(&self, time: Timestamp) -> Timestamp {
+        time.checked_sub(self.skew).unwrap_or(time)
+    }
+
+    fn look_by(&mut self, name: String, time: Timestamp) {
+        self.due.entry(name).and_modify(|due| *due = time.min(*due)).or_insert(time);
+    }
+
+    fn forget(&mut self, name: &str, resource: &SesDomain) {
+        self.due.remove(name);
+        self.failures.remove(name);
+        self.run.reconciler.forget(resource);
+    }
+
     fn begin(&mut self) -> bool {
         let now = self.hand.now();
-        let Some((key, _)) = self.first_due().filter(|(_, due)| **due <= now) else { return false };
-        let key = key.clone();
-        self.due.remove(&key);
-        let Some(seen) = self.api.watched(&key, self.run.began) else { return true };
+        let Some((name, _)) = self.first_due().filter(|(_, due)| **due <= now) else { return false };
+        let name = name.clone();
+        self.due.remove(&name);
+        let Some(seen) = self.run.store.get(&key_of(&name)) else { return true };
         self.reconciles += 1;
-        let reconciler = Arc::clone(&self.run.reconciler);
-        let connection = self.run.connection.clone();
-        let (clock, began) = (reconciler.clock.clone(), self.run.began);
-        self.run.in_flight.insert(key.clone());
+        let (reconciler, journal) = (Arc::clone(&self.run.reconciler), Arc::clone(&self.run.journal));
+        let (store, mutant) = (self.run.store.clone(), self.run.mutant);
+        self.run.in_flight.insert(name.clone());
         self.run.tasks.spawn(Box::pin(async move {
-            let answer = Box::new(reconcile(&reconciler, &connection, &seen, began, &clock).await);
-            End::Reconciled { name: key, began: now, answer }
+            let done = Box::new(reconcile(&reconciler, &store, &journal, &seen, mutant).await);
+            End::Reconciled { name, began: now, done }
         }));
         true
     }
 
     /// Notes when to look again.
-    fn settle(&mut self, name: String, began: Timestamp, answer: &Result<Option<Outcome>, CloudError>) {
+    fn settle(&mut self, name: String, began: Timestamp, done: Result<Option<Done>, SaveError>) {
         let now = self.hand.now();
-        let deleted = self.api.resource(&name).filter(|found| found.metadata.deletion_timestamp.is_some());
-        if let Some(deleted) = deleted {
-            // Whoever waits for the domain may be handed it over.
-            let all: Vec<Arc<SesDomain>> = self.api.kept().resources().cloned().collect();
-            let neighbors = neighbors::of(&deleted, all.iter().map(AsRef::as_ref));
-            neighbors.rivals.iter().for_each(|rival| self.wake(&key(&rival.namespace, &rival.name)));
-        }
-        let next = match answer {
-            Ok(None) => return,
-            Err(gone) if gone.kind == ErrorKind::NotFound => return,
-            Err(outdated) if outdated.kind == ErrorKind::Conflict => now + SignedDuration::from_secs(1),
-            Ok(Some(outcome)) => match outcome.next {
-                Next::Now => now + SignedDuration::from_secs(1),
-                Next::At(time) => {
-                    let time = time.checked_sub(self.skew).unwrap_or(time);
-                    assert!(time > began, "{name} is to be looked at again at {time}, and it was {began}");
-                    time
-                }
-                Next::Retry(_) => now + self.backoff(&name),
-            },
-            Err(_) => now + self.backoff(&name),
+        let done = match done {
+            Ok(Some(done)) => done,
+            Ok(None) | Err(SaveError::Gone) => return,
+            Err(SaveError::Outdated) => return self.look_by(name, now + SignedDuration::from_secs(1)),
+            Err(SaveError::Refused(_) | SaveError::Unanswered) => {
+                let backoff = self.backoff(&name);
+                return self.look_by(name, now + backoff);
+            }
         };
-        if answer.as_ref().is_ok_and(|outcome| outcome.as_ref().is_none_or(|outcome| outcome.failure.is_none())) {
+        done.rivals.iter().for_each(|rival| self.wake(&name_of(rival)));
+        if done.outcome.gone {
+            return;
+        }
+        let next = match done.outcome.next {
+            Next::Now => now + SignedDuration::from_secs(1),
+            Next::At(time) => {
+                let time = self.by_our_clock(time);
+                assert!(time > began, "{name} is to be looked at again at {time}, and it was {began}");
+                time
+            }
+            Next::Retry(_) => now + self.backoff(&name),
+        };
+        if done.outcome.failure.is_none() {
             self.failures.remove(&name);
         }
         // Whoever was woken meanwhile is looked at as early as that.
-        self.due.entry(name).and_modify(|due| *due = next.min(*due)).or_insert(next);
+        self.look_by(name, next);
     }
 
     fn backoff(&mut self, name: &str) -> SignedDuration {
@@ -289,50 +395,72 @@ impl Operator {
     }
 }
 
-/// What the controller does around a reconcile: the finalizer, the first words, and the holder of the domain. `None` where
-/// the resource is gone.
-async fn reconcile(
-    reconciler: &Reconciler<BrokenSes, BrokenRoute53>,
-    connection: &Connection,
-    seen: &Arc<SesDomain>,
-    began: Timestamp,
-    clock: &Clock,
-) -> Result<Option<Outcome>, CloudError> {
-    let mut resource = connection.latest(seen);
-    let deleting = resource.metadata.deletion_timestamp.is_some();
-    let held = resource.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
-    if deleting && !held {
-        connection.forget(&resource);
-        return Ok(None);
-    }
-    if !held {
-        resource = connection.finalize(&resource, true).await?;
-    }
-    if !deleting && resource.status.as_ref().is_none_or(|status| status.conditions.is_empty()) {
-        let generation = resource.metadata.generation.unwrap_or_default();
-        let first = SesDomainStatus {
-            conditions: conditions::at_first_sight(generation, to_the_second(clock.now())),
-            ..resource.status.clone().unwrap_or_default()
-        };
-        connection.save(&resource, &first).await?;
-        resource = connection.latest(&resource);
-    }
-    let others = connection.api.watched_all(began);
-    let neighbors = neighbors::of(&resource, others.iter().map(AsRef::as_ref));
-    let outcome = reconciler.reconcile(&resource, neighbors, connection).await;
-    connection.write_late().await?;
-    let outcome = outcome?;
-    if outcome.gone {
-        let resource = connection.latest(&resource);
-        connection.finalize(&resource, false).await?;
-        connection.forget(&resource);
-        reconciler.forget(&resource);
-        return Ok(None);
-    }
-    Ok(Some(outcome))
+fn name_of(of: &Key) -> String {
+    key(&of.namespace, &of.name)
 }
 
-/// A time as JSON holds it.
-fn to_the_second(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(time)
+fn key_of(name: &str) -> Key {
+    let (namespace, name) = name.split_once('/').unwrap_or(("mail", name));
+    Key::new(namespace, name)
+}
+
+/// What the controller does around a reconcile: the finalizer, and the others of the domain. `None` where the resource is
+/// gone.
+async fn reconcile(
+    reconciler: &Reconciler<BrokenSes, BrokenRoute53>,
+    store: &Store<Plain>,
+    journal: &ApiJournal<Connection, Plain>,
+    seen: &SesDomain,
+    mutant: Mutant,
+) -> Result<Option<Done>, SaveError> {
+    if seen.metadata.deletion_timestamp.is_some() && !is_held(seen) {
+        return Ok(None);
+    }
+    let resource = journal.hold(seen).await?;
+    let neighbors = neighbors::in_store(store, &resource);
+    let rivals = neighbors.rivals.iter().map(|rival| Key::new(&*rival.namespace, &*rival.name)).collect();
+    let page = Written { page: journal.open(&resource), mutant, late: Mutex::default() };
+    let outcome = reconciler.reconcile(&resource, neighbors, &page).await;
+    page.write_late(&resource).await?;
+    let outcome = outcome?;
+    if outcome.gone {
+        journal.release(&resource).await?;
+    }
+    let deleting = resource.metadata.deletion_timestamp.is_some();
+    Ok(Some(Done { outcome, rivals: if deleting { rivals } else { Vec::new() } }))
+}
+
+/// The journal of a reconcile, as an operator that may be broken writes it.
+struct Written<'a> {
+    page: Page<'a, Connection, Plain>,
+    mutant: Mutant,
+    /// What a broken operator has not written yet.
+    late: Mutex<Vec<SesDomainStatus>>,
+}
+
+impl Written<'_> {
+    /// Writes what a broken operator should have written before.
+    async fn write_late(&self, resource: &SesDomain) -> Result<(), SaveError> {
+        let late = std::mem::take(&mut *self.late.lock().expect("no panic while it is held"));
+        for status in late {
+            self.page.save(resource, &status).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Journal for Written<'_> {
+    type Error = SaveError;
+
+    async fn save(&self, resource: &SesDomain, status: &SesDomainStatus) -> Result<(), SaveError> {
+        if self.mutant == Mutant::NoWriteAhead {
+            self.late.lock().expect("no panic while it is held").push(status.clone());
+            return Ok(());
+        }
+        self.page.save(resource, status).await
+    }
+
+    async fn tell(&self, resource: &SesDomain, event: &Event) {
+        self.page.tell(resource, event).await;
+    }
 }

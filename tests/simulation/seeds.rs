@@ -10,14 +10,27 @@ pub fn asked(name: &str, by_default: u64, share: u64) -> Vec<u64> {
     }
 }
 
-/// Panics where a seed failed, and says how it is played again.
-pub fn must_pass(name: &str, test: &str, seeds: &[u64], played: &[Option<usize>]) {
+/// A seed that is being played. Where it fails, it says how it is played again.
+pub struct Playing {
+    pub name: &'static str,
+    pub test: &'static str,
+    pub seed: u64,
+}
+
+impl Drop for Playing {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let Self { name, test, seed } = self;
+            println!("replay: {name}={seed} cargo test --features simulated-time --test simulation {test}");
+        }
+    }
+}
+
+/// Panics where a seed failed.
+pub fn must_pass(name: &str, seeds: &[u64], played: &[Option<usize>]) {
     let reconciles = played.iter().flatten().sum::<usize>();
     println!("{name}: {} seeds, {reconciles} reconciles", seeds.len());
     let failed: Vec<u64> =
         seeds.iter().zip(played).filter(|(_, played)| played.is_none()).map(|(seed, _)| *seed).collect();
-    for seed in &failed {
-        println!("replay: {name}={seed} cargo test --features simulated-time --test simulation {test}");
-    }
     assert!(failed.is_empty(), "{} of {} seeds failed: {failed:?}", failed.len(), seeds.len());
 }

@@ -1,7 +1,5 @@
 //! The cloud and the operator together, with the words that stories are told in.
 
-use std::collections::BTreeMap;
-
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use ses_operator::api::SesDomainStatus;
@@ -15,7 +13,9 @@ use ses_operator::ses::{Identity, IdentityKey, NewIdentity};
 use crate::api_server::{Api, key_of};
 use crate::cloud::faults::Strike;
 use crate::cloud::{Cloud, State};
+use crate::end::End;
 use crate::operator::Operator;
+use crate::orphans;
 
 /// The name of the one resource that most stories have.
 pub const NAME: &str = "example-com";
@@ -46,7 +46,8 @@ impl Picture {
     /// Goes on from here with an operator that has just started.
     pub fn go_on(&self) -> Simulation {
         let hand = Hand::at(self.at);
-        let (cloud, api) = (self.cloud.fork(hand.clone()), self.api.fork(hand.clone()));
+        let api = self.api.fork(hand.clone());
+        let cloud = self.cloud.fork(hand.clone(), api.clone());
         let mut operator = Operator::new(cloud.clone(), api.clone(), hand.clone(), self.settings.clone());
         api.kept().resources().for_each(|resource| operator.wake(&key_of(resource)));
         Simulation { hand, cloud, api, operator, rivals: Vec::new() }
@@ -103,14 +104,14 @@ impl Simulation {
     /// An empty cloud.
     pub fn empty(seed: u64) -> Self {
         let hand = Hand::at(Timestamp::from_second(1_800_000_000).expect("a time"));
-        let cloud = Cloud::new(hand.clone(), seed);
+        let api = Api::new(hand.clone());
+        let cloud = Cloud::new(hand.clone(), seed, api.clone());
         let settings = Settings {
             account: "123456789012".to_owned(),
             default_region: Region::new("eu-west-1"),
             cluster_id: "cluster-1".to_owned(),
             filters: Filters::default(),
         };
-        let api = Api::new(hand.clone());
         let operator = Operator::new(cloud.clone(), api.clone(), hand.clone(), settings);
         Self { hand, cloud, api, operator, rivals: Vec::new() }
     }
@@ -119,7 +120,8 @@ impl Simulation {
     pub fn picture(&self) -> Picture {
         let hand = Hand::at(self.now());
         let settings = self.operator.settings.clone();
-        Picture { cloud: self.cloud.fork(hand.clone()), api: self.api.fork(hand.clone()), settings, at: self.now() }
+        let api = self.api.fork(hand.clone());
+        Picture { cloud: self.cloud.fork(hand, api.clone()), api, settings, at: self.now() }
     }
 
     /// A cloud with a zone for example.com.
@@ -158,7 +160,6 @@ impl Simulation {
             Operator::new(self.cloud.clone(), self.api.clone(), self.hand.clone(), self.operator.settings.clone());
         next.mutant = self.operator.mutant;
         next.restart();
-        self.api.kept().resources().for_each(|resource| next.wake(&key_of(resource)));
         (next.deaths, next.reconciles) = (self.operator.deaths, self.operator.reconciles);
         let deposed = std::mem::replace(&mut self.operator, next);
         deposed.depose();
@@ -167,11 +168,15 @@ impl Simulation {
 
     /// `kubectl apply`.
     pub fn apply(&mut self, name: &str, spec: SesDomainSpec) {
-        if self.is_gone(name) {
-            self.state().guard.going.remove(&DomainName::new(&spec.domain));
+        let policy = DomainName::new(&spec.domain).child("_dmarc");
+        match &spec.dmarc_policy {
+            Some(asked) => self.state().guard.policies.ask(&policy, asked),
+            None if self.api.resource(name).is_some_and(|resource| resource.spec.dmarc_policy.is_some()) => {
+                self.state().guard.left.insert(policy);
+            }
+            None => {}
         }
         self.api.apply(name, spec);
-        self.operator.watch(name);
     }
 
     /// `kubectl apply` of the manifest with these fields laid over it.
@@ -181,10 +186,7 @@ impl Simulation {
 
     /// `kubectl delete`.
     pub fn delete(&mut self, name: &str) {
-        let domain = self.api.resource(name).map(|resource| DomainName::new(&resource.spec.domain));
-        self.state().guard.going.extend(domain);
         self.api.delete(name);
-        self.operator.watch(name);
     }
 
     /// `kubectl annotate`: look now.
@@ -387,6 +389,17 @@ impl Simulation {
         (self.state().mutations, self.api.kept().writes)
     }
 
+    /// What was asked for so far that writes something, whatever came of it, events too.
+    pub fn sent(&self) -> usize {
+        self.state().sent
+    }
+
+    /// Nothing of ours is left that no SesDomain knows to be its own.
+    pub fn no_orphans(&self) {
+        let orphans = orphans::of(self);
+        assert!(orphans.is_empty(), "nobody looks after: {orphans:#?}\n{}", self.describe());
+    }
+
     /// Nothing was done that must not be.
     pub fn no_harm(&self) {
         let harm = self.state().guard.harm.clone();
@@ -401,7 +414,7 @@ impl Simulation {
     /// The same, over another time.
     pub fn rests_for(&mut self, time: SignedDuration) {
         self.no_harm();
-        let before = self.writes();
+        let before = (self.writes(), self.sent());
         for look in 0..10 {
             if look % 3 == 1 {
                 self.operator.restart();
@@ -409,7 +422,8 @@ impl Simulation {
             self.operator.wake(NAME);
             self.pass(time / 10);
         }
-        assert_eq!(self.writes(), before, "(in AWS, to the API server) at rest:\n{}", self.describe());
+        let after = (self.writes(), self.sent());
+        assert_eq!(after, before, "((in AWS, to the API server), sent) at rest:\n{}", self.describe());
     }
 
     /// What `kubectl describe` and the consoles would show, for a story that fails.
@@ -455,56 +469,8 @@ impl Simulation {
         text
     }
 
-    /// The whole end of a run, to be compared with another's: the zones and identities, and what the status says.
-    pub fn end(&self) -> BTreeMap<String, String> {
-        let mut end = BTreeMap::new();
-        for resource in self.api.kept().resources() {
-            let key = key_of(resource);
-            let status = resource.status.clone().unwrap_or_default();
-            for condition in &status.conditions {
-                let about = format!("{key} condition {}", condition.type_);
-                end.insert(about, format!("{} {}", condition.status, condition.reason));
-            }
-            for entry in &status.records {
-                // Which records are ours is the promise; tokens are drawn.
-                let count =
-                    format!("{key} ledger {:?} ours={} published={}", entry.purpose, entry.ours, entry.published);
-                let sum: usize = end.get(&count).and_then(|text: &String| text.parse().ok()).unwrap_or(0);
-                end.insert(count, (sum + 1).to_string());
-            }
-            end.insert(format!("{key} stage"), status.dmarc.map(|dmarc| dmarc.stage).unwrap_or_default());
-        }
-        let state = self.state();
-        for zone in &state.zones.zones {
-            let mut aliases = 0;
-            for set in zone.sets.values() {
-                if set.name.as_str().contains("n1._domainkey") || set.name.as_str().contains("n2._domainkey") {
-                    aliases += 1;
-                } else if !set.name.as_str().contains("n3._domainkey") {
-                    let mut values = set.values.clone();
-                    values.sort();
-                    end.insert(
-                        format!("{} {} {}", zone.id, set.name, set.record_type),
-                        format!("{values:?} {:?}", set.ttl),
-                    );
-                }
-            }
-            end.insert(format!("{} DKIM", zone.id), aliases.to_string());
-        }
-        for (key, held) in &state.identities.held {
-            let identity = &held.identity;
-            let mail_from = identity
-                .mail_from
-                .as_ref()
-                .map(|found| format!("{} {} {:?}", found.domain, found.status, found.behavior));
-            end.insert(
-                format!("identity {} {}", key.region, key.domain),
-                format!(
-                    "{} {mail_from:?} {} {:?} {:?}",
-                    identity.dkim.status, identity.feedback_forwarding, identity.configuration_set, identity.tags
-                ),
-            );
-        }
-        end
+    /// The end of the run, to be compared with another's.
+    pub fn end(&self) -> End {
+        End::of(self)
     }
 }

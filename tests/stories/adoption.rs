@@ -5,7 +5,7 @@ use aws_sdk_sesv2::types::BehaviorOnMxFailure;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
-use crate::world::{DAY, HOUR, NAME, REGION, World, full, story, with};
+use crate::world::{DAY, HOUR, MINUTE, NAME, REGION, World, bare_story, full, story, with};
 
 fn adopting() -> Value {
     let stages = json!([
@@ -102,6 +102,99 @@ async fn our_term_comes_into_an_spf_policy_and_out_of_it() -> Result<()> {
         world.domains().delete(NAME, &DeleteParams::default()).await?;
         world.is_gone().await?;
         assert_eq!(world.records().await?, before);
+        Ok(())
+    })
+    .await
+}
+
+fn merging() -> Value {
+    with(full(), json!({"dns": {"onConflict": "Merge"}}))
+}
+
+/// Somebody else's policy at the MAIL FROM name, which includes `_spf.example.net`.
+async fn publish_theirs(world: &World) -> Result<()> {
+    let theirs = ["\"site=1\"", "\"v=spf1 include:_spf.example.net -all\""];
+    world.account.write_record(&world.zone, &format!("mail.{}", world.domain), "TXT", &theirs).await
+}
+
+/// The policy of `_spf.example.net`, which needs so many look-ups.
+async fn publish_included(world: &World, look_ups: usize) -> Result<()> {
+    world.account.publish_elsewhere("short.example.net", "TXT", &["\"v=spf1 ip4:192.0.2.1 -all\""]).await?;
+    let policy = format!("\"v=spf1{} ~all\"", " include:short.example.net".repeat(look_ups));
+    world.account.publish_elsewhere("_spf.example.net", "TXT", &[&policy]).await
+}
+
+#[tokio::test]
+async fn a_policy_that_includes_too_much_is_left_until_it_is_shorter() -> Result<()> {
+    story("too-long", async |world| {
+        publish_theirs(world).await?;
+        publish_included(world, 9).await?;
+        world.apply(merging()).await?;
+        let told = world.sees_because("Stalled", "True", "RecordConflict").await?;
+        let count = "can't be merged with: it would need 11 look-ups, and SPF allows 10: include:_spf.example.net 10, include:amazonses.com 1;";
+        assert!(told.contains(count) && told.contains("name another spec.mailFromSubdomain"), "{told}");
+        assert_eq!(world.public("mail.too-long.example", "TXT").await?.matches("amazonses.com").count(), 0);
+
+        publish_included(world, 8).await?;
+        world.account.advance(MINUTE).await?;
+        world.reconciles("it-is-shorter").await?;
+        world.sees("Ready", "True").await?;
+        let merged = "\"v=spf1 include:_spf.example.net include:amazonses.com -all\"";
+        assert!(world.public("mail.too-long.example", "TXT").await?.contains(merged));
+
+        // While our term stands nobody counts again.
+        let asked = world.account.queries().await?.len();
+        publish_included(world, 20).await?;
+        world.account.advance(DAY).await?;
+        world.reconciles("a-day-later").await?;
+        world.sees("Ready", "True").await?;
+        assert_eq!(world.account.queries().await?.len(), asked);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_name_that_no_server_answers_for_is_told_and_merged_with_once_one_does() -> Result<()> {
+    story("unresolved", async |world| {
+        publish_theirs(world).await?;
+        publish_included(world, 2).await?;
+        world.account.fail_to_resolve("short.example.net", Some("SILENCE")).await?;
+        world.apply(merging()).await?;
+        let server = world.name_server;
+        let told = world.sees_because("Ready", "False", "DnsUnavailable").await?;
+        let silent = format!(
+            "a look-up in public DNS for short.example.net TXT: no answer from {server}; nothing is put into the SPF policy of mail.unresolved.example before that is known; "
+        );
+        assert!(told.starts_with(&silent), "{told}");
+        world.sees("DkimVerified", "True").await?;
+        world.sees("RecordsPublished", "False").await?;
+        assert!(!world.public("mail.unresolved.example", "TXT").await?.contains("amazonses.com"));
+
+        world.account.fail_to_resolve("short.example.net", None).await?;
+        world.sees("Ready", "True").await?;
+        assert!(world.public("mail.unresolved.example", "TXT").await?.contains("include:amazonses.com -all"));
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn where_no_name_server_answers_everything_else_is_done() -> Result<()> {
+    bare_story("no-resolver", async |world| {
+        world.zone = world.account.create_zone(&world.domain).await?;
+        publish_theirs(world).await?;
+        publish_included(world, 2).await?;
+        // Its port is taken, and nobody reads there.
+        let deaf = std::net::UdpSocket::bind("127.0.0.1:0")?;
+        world.name_server = deaf.local_addr()?;
+        world.start([])?;
+        world.apply(merging()).await?;
+        let told = world.sees_because("Ready", "False", "DnsUnavailable").await?;
+        assert!(told.contains(&format!("no answer from {}", world.name_server)), "{told}");
+        world.sees("DkimVerified", "True").await?;
+        world.sees("DmarcPublished", "True").await?;
+        assert!(world.public("mail.no-resolver.example", "MX").await?.starts_with("10 feedback-smtp."));
         Ok(())
     })
     .await

@@ -14,6 +14,9 @@ use tokio::sync::OnceCell;
 /// For what takes a moment on an idle machine, on one that is compiling as well.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 
+/// An operator that was told to end has ended by then.
+pub(crate) const TEN_SECONDS: Duration = Duration::from_secs(10);
+
 /// The control plane, started and prepared by whoever asks first.
 pub(crate) async fn cluster() -> Result<&'static ControlPlane> {
     static PREPARED: OnceCell<()> = OnceCell::const_new();

@@ -14,8 +14,13 @@
 //! | [`ownership`] | what is ours, and who says so |
 //! | [`handover`] | a SesDomain moves from one namespace to another |
 //! | [`plan`] | what would be done, told beforehand |
-//! | [`restarts`] | the operator is killed, restarted, and told another Region |
+//! | [`restarts`] | the operator is restarted, and told another Region |
+//! | [`api_server`] | the API server goes and comes back |
+//! | [`mid_write`] | the operator ends in the middle of a call: killed, or told to end |
 //! | [`bad_input`] | what users may ask for, to the edges of it |
+//! | [`leaders`] | two replicas and one Lease: who writes, and until when |
+//! | [`crowd`] | fifty domains at once, and one of them in trouble |
+//! | [`credentials`] | AWS does not accept who asks |
 //! | [`faults`] | AWS denies, throttles, breaks and hangs |
 //! | [`process`] | how the operator starts, ends, and what it says of itself |
 //! | [`refusals`] | what it says when it can't start |
@@ -24,14 +29,19 @@
 
 mod admission;
 mod adoption;
+mod api_server;
 mod bad_input;
 mod cluster;
+mod credentials;
+mod crowd;
 mod deletion;
 mod dmarc_walk;
 mod drift;
 mod faults;
 mod first_light;
 mod handover;
+mod leaders;
+mod mid_write;
 mod ownership;
 mod plan;
 mod process;

@@ -1,8 +1,9 @@
 //! What is ours, and who says so.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
+use ses_operator::api::SesDomainStatus;
 
 use crate::world::{HOUR, NAME, REGION, World, full, story, with};
 
@@ -153,6 +154,74 @@ async fn a_forged_status_reaches_nothing_that_could_not_be_ours() -> Result<()> 
         Ok(())
     })
     .await
+}
+
+/// By the operator that runs: no clock is moved, and nobody asks for a look.
+#[tokio::test]
+async fn a_status_that_somebody_else_writes_becomes_what_it_was() -> Result<()> {
+    story("rewritten", async |world| {
+        // A walk would begin anew, and say so.
+        let stage = json!({"stages": [{"name": "reject", "policy": "Reject"}]});
+        world.apply(with(full(), json!({"dmarcPolicy": stage}))).await?;
+        world.sees("Ready", "True").await?;
+        world.settles().await?;
+        let before = world.status().await?;
+        let whole = serde_json::to_value(&before)?;
+        let mut added = whole.clone();
+        added["plan"] = json!(["- everything"]);
+        added["conditions"].as_array_mut().context("conditions")?.push(json!({
+            "type": "Blessed", "status": "True", "reason": "Magic", "message": "by hand",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }));
+        let mut denied = whole;
+        denied["conditions"][0]["status"] = json!("False");
+        let mark = world.mark().await?;
+        for forged in [added, denied, json!({})] {
+            let (audit, erased) = (world.plane.audit_mark()?, forged == json!({}));
+            forge(world, forged).await?;
+            let domains = world.domains();
+            world
+                .awaits("the status to be as it was", async || {
+                    let status = domains.get(NAME).await?.status.unwrap_or_default();
+                    ensure!(said(&status) == said(&before), "{status:#?}");
+                    Ok(())
+                })
+                .await?;
+            if erased {
+                continue;
+            }
+            // One answer, though the watch shows that one as well.
+            let (plane, namespace) = (world.plane, world.namespace.clone());
+            world
+                .awaits("the answer to be logged", async || {
+                    let mut writes = crate::world::api_writes(plane, audit, &namespace)?;
+                    writes.retain(|write| !write.ends_with(" events"));
+                    ensure!(writes == ["patch sesdomains/status"; 2], "{writes:?}");
+                    Ok(())
+                })
+                .await?;
+        }
+        assert!(world.writes_since(mark).await?.is_empty());
+        Ok(())
+    })
+    .await
+}
+
+/// A status without the times since when something is so: who has taken them away has taken them away.
+fn said(status: &SesDomainStatus) -> Value {
+    fn forget(value: &mut Value) {
+        match value {
+            Value::Object(fields) => {
+                fields.retain(|name, _| !matches!(name.as_str(), "since" | "lastTransitionTime" | "until"));
+                fields.values_mut().for_each(forget);
+            }
+            Value::Array(values) => values.iter_mut().for_each(forget),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    let mut status = serde_json::to_value(status).unwrap_or_default();
+    forget(&mut status);
+    status
 }
 
 #[tokio::test]

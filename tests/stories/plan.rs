@@ -44,6 +44,7 @@ impl World {
         let mut command = Command::new(PROGRAM);
         command.arg("plan").args(arguments).env_clear().envs(self.account.environment(REGION));
         command.env("KUBECONFIG", kubeconfig).env("SES_OPERATOR_SIMULATED_CLOCK", self.account.clock_url());
+        command.env("SES_OPERATOR_NAMESERVER", self.name_server.to_string());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let input = input.to_owned();
         let output = tokio::task::spawn_blocking(move || -> Result<_> {
@@ -298,6 +299,42 @@ async fn a_suspended_resource_shows_the_same_plan_in_its_status() -> Result<()> 
         world.apply(full()).await?;
         world.sees("Ready", "True").await?;
         assert!(world.status().await?.plan.is_empty());
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_a_policy_would_cost_with_our_term_is_planned_by_what_public_dns_answers() -> Result<()> {
+    bare_story("plan-merge", async |world| {
+        world.zone = world.account.create_zone(&world.domain).await?;
+        let (name, account) = (format!("mail.{}", world.domain), world.account.clone());
+        account.write_record(&world.zone, &name, "TXT", &["\"v=spf1 include:_spf.example.net ~all\""]).await?;
+        let manifest = world.manifest(json!({"mailFromSubdomain": "mail", "dns": {"onConflict": "Merge"}}));
+        let plan = ["-f", "-", "--no-cluster", "--cluster-id=c1"];
+        let publish = async |look_ups: usize| {
+            let policy = format!("\"v=spf1{} ~all\"", " exists:%{i}.example.net".repeat(look_ups));
+            account.publish_elsewhere("_spf.example.net", "TXT", &[&policy]).await
+        };
+
+        account.fail_to_resolve("_spf.example.net", Some("SERVFAIL")).await?;
+        let told = world.plan(&plan, &manifest).await?;
+        assert_eq!(told.status, Some(1), "{told:?}");
+        let failed = format!("_spf.example.net TXT: {} answers SERVFAIL; nothing is put into", world.name_server);
+        assert!(told.errors.contains(&failed), "{told:?}");
+
+        account.fail_to_resolve("_spf.example.net", None).await?;
+        publish(9).await?;
+        let told = world.plan(&plan, &manifest).await?;
+        assert!(told.out.contains("RecordConflict") && told.out.contains("it would need 11 look-ups"), "{told:?}");
+        assert!(!told.out.contains("our term is put into it"), "{told:?}");
+
+        publish(8).await?;
+        let told = world.plan(&plan, &manifest).await?;
+        assert_eq!(told.status, Some(2), "{told:?}");
+        let merged =
+            "\"v=spf1 include:_spf.example.net include:amazonses.com ~all\" (not ours: our term is put into it)";
+        assert!(told.out.contains(merged) && !told.out.contains("RecordConflict"), "{told:?}");
         Ok(())
     })
     .await

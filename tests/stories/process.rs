@@ -5,13 +5,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use ses_operator_rig::aws::{Fault, FaultKind, Service};
-use ses_operator_rig::operator::Operator;
 
-use crate::cluster::SOON;
+use crate::cluster::TEN_SECONDS;
 use crate::world::probes::{get, sum};
-use crate::world::{World, full, story, with};
-
-const TEN_SECONDS: Duration = Duration::from_secs(10);
+use crate::world::{full, story, with};
 
 #[tokio::test]
 async fn it_ends_within_ten_seconds_of_sigterm() -> Result<()> {
@@ -111,80 +108,6 @@ async fn json_logs_have_the_resource_in_every_line_about_it() -> Result<()> {
         }
         assert!(lines.iter().all(|line| line["level"].is_string() && line["timestamp"].is_string()), "{log}");
         Ok(())
-    })
-    .await
-}
-
-/// A replica of a Deployment.
-fn replica(world: &World) -> Result<Operator> {
-    world.builder(["--lease-namespace", &world.namespace]).start()
-}
-
-/// Waits until a replica has logged this.
-async fn logs(operator: &Operator, words: &str) -> Result<()> {
-    ses_operator_rig::wait::until(&format!("the log to say {words:?}"), SOON, async || {
-        let log = operator.log();
-        ensure!(log.contains(words), "{}", log.lines().last().unwrap_or("nothing"));
-        Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
-async fn of_two_replicas_one_works_and_the_other_takes_over() -> Result<()> {
-    story("replicas", async |world| {
-        world.kill()?;
-        let first = replica(world)?;
-        logs(&first, "leading").await?;
-        let second = replica(world)?;
-        logs(&second, "standing by").await?;
-        for path in ["/livez", "/readyz"] {
-            assert_eq!(get(&second, path).await?.0, 200, "a standby is as ready as can be: {path}");
-        }
-        world.apply(full()).await?;
-        world.sees("Ready", "True").await?;
-        assert!(!second.log().contains("ChangeResourceRecordSets"), "{}", second.log());
-
-        let stopped = first.stop(TEN_SECONDS).await?;
-        assert!(stopped.status.success(), "{}", stopped.status);
-        logs(&second, "leading").await?;
-        let mark = world.mark().await?;
-        world.apply(with(full(), json!({"tags": {"team": "mail"}}))).await?;
-        world.calls_since(mark, "TagResource").await?;
-        world.sees("Ready", "True").await?;
-        assert_eq!(world.count_since(0, "CreateEmailIdentity").await?, 1);
-        second.kill()
-    })
-    .await
-}
-
-#[tokio::test]
-async fn a_leader_that_hung_writes_nothing_when_it_wakes_up() -> Result<()> {
-    story("hung-leader", async |world| {
-        world.kill()?;
-        let mut first = replica(world)?;
-        logs(&first, "leading").await?;
-        world.apply(full()).await?;
-        world.sees("Ready", "True").await?;
-        first.signal("STOP")?;
-        let written = first.log().matches("outcome=\"ok\"").count();
-        let second = replica(world)?;
-        logs(&second, "leading").await?;
-
-        // Something is to be done, for whoever may.
-        world.account.delete_record(&world.zone, "mail.hung-leader.example", "TXT").await?;
-        let mark = world.mark().await?;
-        world.reconciles("after the take-over").await?;
-        world.calls_since(mark, "ChangeResourceRecordSets").await?;
-        first.signal("CONT")?;
-        let ended = first.wait(SOON).await?;
-        assert_eq!(ended.code(), Some(1), "{}", first.log());
-        assert!(first.log().contains("the process ends, and another one takes over"), "{}", first.log());
-        let log = first.log();
-        let after: Vec<_> = log.lines().filter(|line| line.contains("outcome=\"ok\"")).skip(written).collect();
-        assert!(!after.iter().any(|line| line.contains("ses:Put") || line.contains("route53:Change")), "{after:?}");
-        world.sees("Ready", "True").await?;
-        second.kill()
     })
     .await
 }

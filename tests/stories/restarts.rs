@@ -1,169 +1,9 @@
-//! The operator is killed, restarted, and told another Region.
+//! The operator is restarted, and told another Region.
 
-use std::time::Duration;
-
-use anyhow::{Context, Result, ensure};
-use kube::api::DeleteParams;
+use anyhow::{Result, ensure};
 use serde_json::json;
-use ses_operator_rig::aws::{Fault, FaultKind, Request, Service};
-use ses_operator_rig::control_plane::ControlPlane;
-use ses_operator_rig::wait::until;
-use tokio::sync::OnceCell;
 
-use crate::cluster::{SOON, install};
-use crate::world::{DAY, NAME, SWEEP, World, bare_story, full, story, story_in, with};
-
-fn everything() -> serde_json::Value {
-    with(
-        full(),
-        json!({"mxFailureBehavior": "RejectMessage", "feedbackForwarding": "Disabled", "tags": {"team": "mail"}}),
-    )
-}
-
-/// Where every story of a new domain must end, whatever happened on the way; and then nothing is left to do.
-async fn is_as_ever(world: &mut World) -> Result<()> {
-    world.sees("Ready", "True").await?;
-    let domain = world.domain.clone();
-    let status = world.status().await?;
-    let tokens = status.dkim.context("DKIM")?.tokens;
-    let mut records = world.records().await?;
-    for (index, token) in tokens.iter().enumerate() {
-        records = records.into_iter().map(|record| record.replace(token, &format!("token{index}"))).collect();
-    }
-    records.sort();
-    let mut expected = vec![
-        format!("_dmarc.{domain} TXT 300 \"v=DMARC1; p=none; rua=mailto:dmarc@example.com\""),
-        format!("mail.{domain} MX 300 10 feedback-smtp.eu-west-1.amazonses.com"),
-        format!("mail.{domain} TXT 300 \"v=spf1 include:amazonses.com ~all\""),
-    ];
-    expected.extend((0..3).map(|n| format!("token{n}._domainkey.{domain} CNAME 300 token{n}.dkim.amazonses.com")));
-    expected.sort();
-    assert_eq!(records, expected);
-    assert!(status.records.iter().all(|record| record.ours && record.published), "{:?}", status.records);
-    assert_eq!(world.mail_from().await?, (format!("mail.{domain}"), "SUCCESS".into(), "REJECT_MESSAGE".into()));
-    assert!(!world.identity().await?.feedback_forwarding_status);
-    assert!(world.account.refusals().await?.is_empty());
-    let mark = world.mark().await?;
-    world.reconciles("at the end").await?;
-    let writes = world.writes_since(mark).await?;
-    ensure!(writes.is_empty(), "{writes:?}");
-    Ok(())
-}
-
-/// Kills the operator in the call that the fault hits, and starts it again once AWS is done with that call.
-async fn kill_there(world: &mut World, mark: u64, operation: &str, more: &[&str]) -> Result<()> {
-    world.calls_since(mark, operation).await?;
-    world.kill()?;
-    world.account.clear_faults().await?;
-    let account = world.account.clone();
-    world
-        .awaits("AWS to be done with the call", async || {
-            let calls = account.requests_since(mark).await?;
-            let done = |call: &Request| call.status != 0 || call.fault.as_deref() != Some("latency");
-            ensure!(calls.iter().all(done), "{calls:?}");
-            Ok(())
-        })
-        .await?;
-    world.start(more.iter().copied())
-}
-
-/// How a call ends for an operator that is killed in it: AWS never did it; did it, and the answer was lost; or did it
-/// when nobody waited for the answer any more.
-const ENDS: [(&str, FaultKind); 3] =
-    [("before", FaultKind::Hang), ("lost", FaultKind::LostAnswer), ("after", FaultKind::Latency)];
-
-fn fault(operation: &str, kind: FaultKind) -> Fault {
-    let route53 = ["ChangeResourceRecordSets", "GetChange"].contains(&operation);
-    let service = if route53 { Service::Route53 } else { Service::Ses };
-    let time = if kind == FaultKind::Hang { 20 } else { 1 };
-    Fault::new(service, kind).operation(operation).times(1).lasting(Duration::from_secs(time))
-}
-
-/// Kills the operator in a call of this operation.
-async fn killed_in(name: &str, operation: &str) -> Result<()> {
-    for (when, kind) in ENDS {
-        story(&format!("{name}-{when}"), async |world| {
-            let mark = world.mark().await?;
-            world.account.fault(fault(operation, kind)).await?;
-            world.apply(everything()).await?;
-            kill_there(world, mark, operation, &[]).await?;
-            is_as_ever(world).await
-        })
-        .await?;
-    }
-    Ok(())
-}
-
-/// The same of a deletion.
-async fn killed_deleting(name: &str, operation: &str) -> Result<()> {
-    for (when, kind) in ENDS {
-        story(&format!("{name}-{when}"), async |world| {
-            world.apply(everything()).await?;
-            world.sees("Ready", "True").await?;
-            let mark = world.mark().await?;
-            world.account.fault(fault(operation, kind)).await?;
-            world.domains().delete(NAME, &DeleteParams::default()).await?;
-            kill_there(world, mark, operation, &[]).await?;
-            world.is_gone().await?;
-            assert!(world.records().await?.is_empty());
-            assert!(!world.has_identity().await?);
-            Ok(())
-        })
-        .await?;
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn killed_while_the_identity_is_created() -> Result<()> {
-    killed_in("kill-create", "CreateEmailIdentity").await
-}
-
-#[tokio::test]
-async fn killed_while_the_records_are_written() -> Result<()> {
-    killed_in("kill-records", "ChangeResourceRecordSets").await
-}
-
-#[tokio::test]
-async fn killed_while_the_records_are_on_their_way() -> Result<()> {
-    killed_in("kill-sync", "GetChange").await
-}
-
-#[tokio::test]
-async fn killed_while_mail_from_is_set() -> Result<()> {
-    killed_in("kill-mail-from", "PutEmailIdentityMailFromAttributes").await
-}
-
-#[tokio::test]
-async fn killed_while_feedback_forwarding_is_set() -> Result<()> {
-    killed_in("kill-feedback", "PutEmailIdentityFeedbackAttributes").await
-}
-
-#[tokio::test]
-async fn killed_while_records_are_removed() -> Result<()> {
-    killed_deleting("kill-removal", "ChangeResourceRecordSets").await
-}
-
-#[tokio::test]
-async fn killed_while_the_identity_is_deleted() -> Result<()> {
-    killed_deleting("kill-deletion", "DeleteEmailIdentity").await
-}
-
-#[tokio::test]
-async fn killed_again_and_again() -> Result<()> {
-    story("kill-always", async |world| {
-        let mut seen = world.now().await?;
-        world.apply(everything()).await?;
-        // At every turn of a condition, until there are none any more.
-        while !world.statuses("Ready").await?.ends_with(&["True".to_owned()]) {
-            world.turns_after(seen).await?;
-            seen = world.now().await?;
-            world.restart()?;
-        }
-        is_as_ever(world).await
-    })
-    .await
-}
+use crate::world::{DAY, SWEEP, bare_story, everything, full, story, with};
 
 #[tokio::test]
 async fn a_settled_operator_that_restarts_writes_nothing() -> Result<()> {
@@ -229,63 +69,6 @@ async fn a_reconcile_with_nothing_to_do_writes_nothing_but_the_answer_to_who_ask
     .await
 }
 
-/// A control plane of its own, since the others would notice.
-#[tokio::test]
-async fn the_api_server_may_go_and_come_back() -> Result<()> {
-    static PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
-    let plane = PLANE.get_or_try_init(ControlPlane::start).await?;
-    install(plane).await?;
-    story_in(plane, "api-server", async |world| {
-        world.zone = world.account.create_zone(&world.domain).await?;
-        world.start([])?;
-        world.apply(everything()).await?;
-        world.sees("RecordsPublished", "True").await?;
-        plane.stop_api_server()?;
-        // SES verifies meanwhile, and the operator can't tell anybody.
-        let mark = world.mark().await?;
-        let operator = world.operator.as_ref().context("an operator")?;
-        until("the operator to have something to tell", SOON, async || {
-            ensure!(operator.log().contains("can't write to the API server"), "{}", operator.log());
-            Ok(())
-        })
-        .await?;
-        plane.start_api_server().await?;
-        is_as_ever(world).await?;
-        world.apply(with(everything(), json!({"tags": {"team": "other"}}))).await?;
-        world.calls_since(mark, "TagResource").await?;
-
-        // Who holds a lease does not go on without the server that says so.
-        world.kill()?;
-        let mut leader = world.builder(["--lease-namespace", &world.namespace]).start()?;
-        until("it to lead", SOON, async || {
-            ensure!(leader.log().contains("leading"), "{}", leader.log());
-            Ok(())
-        })
-        .await?;
-        plane.stop_api_server()?;
-        let ended = leader.wait(SOON).await?;
-        assert_eq!(ended.code(), Some(1));
-        assert!(leader.log().contains("it could not be renewed for 18 s"), "{}", leader.log());
-        plane.start_api_server().await
-    })
-    .await
-}
-
-#[tokio::test]
-async fn another_default_region_moves_nothing_that_is_half_made_either() -> Result<()> {
-    story("half-made", async |world| {
-        let mark = world.mark().await?;
-        world.account.fault(fault("CreateEmailIdentity", FaultKind::Latency)).await?;
-        world.apply(everything()).await?;
-        kill_there(world, mark, "CreateEmailIdentity", &["--region=eu-central-1"]).await?;
-        is_as_ever(world).await?;
-        let elsewhere = world.account.sesv2("eu-central-1").list_email_identities().send().await?;
-        assert!(elsewhere.email_identities().is_empty(), "{elsewhere:?}");
-        Ok(())
-    })
-    .await
-}
-
 #[tokio::test]
 async fn another_default_region_moves_nothing() -> Result<()> {
     story("region", async |world| {
@@ -324,7 +107,7 @@ async fn what_happens_while_no_operator_runs_is_caught_up_with() -> Result<()> {
         world.zone = world.account.create_zone(&world.domain).await?;
         world.apply(everything()).await?;
         world.start([])?;
-        is_as_ever(world).await?;
+        world.is_as_ever().await?;
         world.kill()?;
         world.account.delete_record(&world.zone, "mail.caught-up.example", "TXT").await?;
         let seen = world.now().await?;
@@ -333,7 +116,7 @@ async fn what_happens_while_no_operator_runs_is_caught_up_with() -> Result<()> {
         world.account.advance(SWEEP).await?;
         world.saw_since(seen, "RecordsPublished", "False").await?;
         world.event("RecordPutBack", "mail.caught-up.example TXT").await?;
-        is_as_ever(world).await
+        world.is_as_ever().await
     })
     .await
 }

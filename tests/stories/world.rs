@@ -12,6 +12,7 @@
 //! A story that fails prints the resource, what became of its conditions, its events, the operator's log and the AWS calls.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,16 +34,20 @@ use crate::cluster::{SOON, cluster};
 
 mod aws;
 mod diagnosis;
+mod ends;
 mod history;
 pub(crate) mod probes;
 mod specs;
 
 pub(crate) use diagnosis::api_writes;
+pub(crate) use ends::undisturbed_and_with;
 use history::History;
 pub(crate) use specs::*;
 
 /// The program under test, with the clock that follows the rig's.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_ses-operator");
+/// The operator's name in the log of AWS requests.
+pub(crate) const OPERATOR: &str = "operator";
 /// The operator's default Region.
 pub(crate) const REGION: &str = "eu-west-1";
 /// The name of the one resource that most stories are about.
@@ -66,8 +71,12 @@ pub(crate) struct World {
     pub(crate) domain: String,
     /// The domain's hosted zone.
     pub(crate) zone: String,
+    /// Where public DNS answers queries.
+    pub(crate) name_server: SocketAddr,
     /// The operator, while it runs.
     pub(crate) operator: Option<Operator>,
+    /// Somebody else's records in the zone.
+    strangers: Vec<String>,
     history: History,
     logs: Vec<PathBuf>,
 }
@@ -111,6 +120,7 @@ impl World {
         account.set_rate(PACE).await?;
         // As AWS has them, but for the longest: a story has not got a quarter of an hour.
         account.settings(Settings::default().insync(20..=60).dkim(60..=120).mail_from(60..=120)).await?;
+        let name_server = account.name_server().await?;
         let history = History::follow(Api::namespaced(client.clone(), name));
         Ok(Self {
             plane,
@@ -119,7 +129,9 @@ impl World {
             namespace: name.to_owned(),
             domain: format!("{name}.example"),
             zone: String::new(),
+            name_server,
             operator: None,
+            strangers: Vec::new(),
             history,
             logs: Vec::new(),
         })
@@ -129,9 +141,10 @@ impl World {
     pub(crate) fn builder<'a>(&self, more: impl IntoIterator<Item = &'a str>) -> Builder {
         Operator::builder(self.plane, PROGRAM)
             .arguments(["--namespace", &self.namespace, "--bind-address=127.0.0.1:0"])
-            .arguments(["--log-level=info,ses_operator=debug"])
+            .arguments(["--log-level=info,ses_operator=debug", &format!("--nameserver={}", self.name_server)])
             .arguments(more)
             .environment(self.account.environment(REGION))
+            .environment([("AWS_SDK_UA_APP_ID", OPERATOR)])
             .environment([("SES_OPERATOR_SIMULATED_CLOCK", self.account.clock_url())])
     }
 
@@ -253,9 +266,20 @@ impl World {
 
     /// Asks for a reconcile now, and waits for the answer.
     pub(crate) async fn reconciles(&mut self, token: &str) -> Result<()> {
+        self.asks(token).await?;
+        self.is_answered(token).await
+    }
+
+    /// Asks for a reconcile now.
+    pub(crate) async fn asks(&self, token: &str) -> Result<()> {
         let ask = json!({"metadata": {"annotations": {"ses-operator.dev/reconcile-requested-at": token}}});
+        self.domains().patch(NAME, &PatchParams::default(), &Patch::Merge(ask)).await?;
+        Ok(())
+    }
+
+    /// Waits until a reconcile that was asked for has been made.
+    pub(crate) async fn is_answered(&mut self, token: &str) -> Result<()> {
         let domains = self.domains();
-        domains.patch(NAME, &PatchParams::default(), &Patch::Merge(ask)).await?;
         self.awaits("the request to be answered", async || {
             let status = domains.get(NAME).await?.status.unwrap_or_default();
             ensure!(status.last_handled_reconcile_at.as_deref() == Some(token), "{}", told(&status.conditions));

@@ -21,11 +21,11 @@ fn codes_become_kinds() {
         (400, "LimitExceededException", "Too many identities", QuotaExceeded),
         (403, "AccessDeniedException", "User: … is not authorized", Denied),
         (403, "AccessDenied", "User: … is not authorized", Denied),
-        (403, "UnrecognizedClientException", "The security token is invalid.", Denied),
-        (403, "InvalidClientTokenId", "The security token is invalid.", Denied),
-        (403, "ExpiredToken", "The security token is expired", Denied),
-        (403, "ExpiredTokenException", "The security token is expired", Denied),
-        (403, "SignatureDoesNotMatch", "The signature does not match", Denied),
+        (403, "UnrecognizedClientException", "The security token is invalid.", Unauthenticated),
+        (403, "InvalidClientTokenId", "The security token is invalid.", Unauthenticated),
+        (403, "ExpiredToken", "The security token is expired", Unauthenticated),
+        (403, "ExpiredTokenException", "The security token is expired", Unauthenticated),
+        (403, "SignatureDoesNotMatch", "The signature does not match", Unauthenticated),
         (400, "BadRequestException", "Missing required tag", Rejected),
         (400, "MailFromDomainNotVerifiedException", "not verified", Rejected),
         (400, "AccountSuspendedException", "suspended", Rejected),
@@ -102,7 +102,7 @@ fn a_message_is_awss_own_with_the_code() {
     );
     assert_eq!(
         refusal(403, Some("SignatureDoesNotMatch"), "Signature expired: 20260101T000000Z is now earlier than …").1,
-        "AWS does not accept the credentials: the request's time is off: check the clock of the node"
+        "AWS does not accept the credentials: the request's time is off (SignatureDoesNotMatch)"
     );
 }
 
@@ -141,10 +141,10 @@ fn without_an_answer_it_is_unavailable() {
 fn missing_credentials_are_told_as_such() {
     let missing = CredentialsError::not_loaded("no providers in chain provided credentials");
     let told = "the AWS credentials cannot be loaded: there are none, neither in the environment nor by a role";
-    assert_eq!(failure(&without(missing)), (ErrorKind::Denied, told.to_owned()));
+    assert_eq!(failure(&without(missing)), (ErrorKind::Unauthenticated, told.to_owned()));
     let unread = CredentialsError::provider_error(std::io::Error::other("no such file"));
     let (kind, message) = failure(&without(unread));
-    assert_eq!(kind, ErrorKind::Denied);
+    assert_eq!(kind, ErrorKind::Unauthenticated);
     assert!(message.contains("AWS_WEB_IDENTITY_TOKEN_FILE") && message.ends_with("no such file"), "{message}");
     for passing in [
         CredentialsError::provider_timed_out(CALL_TIMEOUT),
@@ -157,8 +157,20 @@ fn missing_credentials_are_told_as_such() {
 #[test]
 fn a_role_that_cannot_be_assumed_is_told_in_the_words_of_sts() {
     for (status, code, message, kind, told) in [
-        (403, "AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity", ErrorKind::Denied, "Not auth"),
-        (400, "InvalidIdentityToken", "No OpenIDConnect provider found", ErrorKind::Denied, "No OpenIDConnect"),
+        (
+            403,
+            "AccessDenied",
+            "Not authorized to perform sts:AssumeRoleWithWebIdentity",
+            ErrorKind::Unauthenticated,
+            "Not auth",
+        ),
+        (
+            400,
+            "InvalidIdentityToken",
+            "No OpenIDConnect provider found",
+            ErrorKind::Unauthenticated,
+            "No OpenIDConnect",
+        ),
         (503, "ServiceUnavailable", "", ErrorKind::Unavailable, "ServiceUnavailable"),
     ] {
         let meta = aws_sdk_sts::error::ErrorMetadata::builder().code(code).message(message).build();

@@ -8,6 +8,7 @@ use std::sync::{Arc, LazyLock};
 
 use kube::ResourceExt;
 
+use super::Form;
 use crate::api::{RECONCILE_REQUESTED_AT, SesDomain};
 
 /// It need not be the same in the next version: nothing packed outlives the process.
@@ -19,22 +20,24 @@ static DICTIONARY: LazyLock<Vec<u8>> = LazyLock::new(|| {
 });
 
 /// A packed resource. Clones share it.
-#[derive(Clone, Debug)]
-pub(super) struct Packed(Arc<[u8]>);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packed(Arc<[u8]>);
 
-impl Packed {
-    pub(super) fn new(resource: &SesDomain) -> Self {
-        let plain = serde_json::to_vec(resource).unwrap_or_default();
+impl Form for Packed {
+    fn of(resource: &Arc<SesDomain>) -> Self {
+        let plain = serde_json::to_vec(resource.as_ref()).unwrap_or_default();
         Self(lz4_flex::block::compress_prepend_size_with_dict(&plain, &DICTIONARY).into())
     }
 
     /// The resource. It can't be unreadable: we have written it.
-    pub(super) fn unpack(&self) -> Option<SesDomain> {
+    fn resource(&self) -> Option<Arc<SesDomain>> {
         let plain = lz4_flex::block::decompress_size_prepended_with_dict(&self.0, &DICTIONARY).ok()?;
-        serde_json::from_slice(&plain).ok()
+        serde_json::from_slice(&plain).ok().map(Arc::new)
     }
+}
 
-    #[cfg(test)]
+#[cfg(test)]
+impl Packed {
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
@@ -65,8 +68,8 @@ mod tests {
         found["metadata"]["annotations"] = serde_json::json!({"kubectl.kubernetes.io/last-applied-configuration": "{}", RECONCILE_REQUESTED_AT: "now"});
         let mut resource: SesDomain = serde_json::from_value(found).expect("a SesDomain");
         keep_what_we_use(&mut resource);
-        let unpacked = Packed::new(&resource).unpack().expect("it is readable");
-        let unpacked = serde_json::to_value(&unpacked).expect("JSON");
+        let unpacked = Packed::of(&Arc::new(resource)).resource().expect("it is readable");
+        let unpacked = serde_json::to_value(unpacked.as_ref()).expect("JSON");
         let mut expected =
             serde_json::to_value(serde_json::from_value::<SesDomain>(typical).expect("a SesDomain")).expect("JSON");
         expected["metadata"]["annotations"] = serde_json::json!({RECONCILE_REQUESTED_AT: "now"});

@@ -9,7 +9,7 @@ use super::merge::{self, Merging};
 use super::{Change, Finding, Plan, Problem, dmarc, mail_from, obsolete};
 use crate::api::Reason;
 use crate::api::spec::{AdoptionPolicy, OnConflict};
-use crate::api::status::{RecordOrigin, RecordPurpose, RecordStatus};
+use crate::api::status::{PendingChange, RecordOrigin, RecordPurpose, RecordStatus};
 use crate::dmarc::record::Record;
 use crate::dns::zones::{self, ZoneError};
 use crate::dns::{HostedZone, RecordChange, RecordSet, ZoneId};
@@ -130,8 +130,18 @@ fn keep_one(
     let known = known.as_ref();
     let recovered = lost
         .filter(|_| is_recovered(subject, wanted, &verdict::judge(wanted, around, &zone.name, None)))
-        .map(|origin| ledger::claim(wanted, &zone.id, Some(origin), &time));
-    let merging = merge::judge(subject, wanted, around, known.or(recovered.as_ref()));
+        .map(|origin| RecordStatus {
+            ttl: found_ttl(wanted, around).filter(|_| origin != RecordOrigin::Created).unwrap_or(wanted.ttl),
+            ..ledger::claim(wanted, &zone.id, Some(origin), &time)
+        });
+    let merging = merge::judge(subject, observed, wanted, around, known.or(recovered.as_ref()));
+    if matches!(merging, Merging::Unknown) {
+        // It is missing, and the failure of the look-up says why nothing is done about it.
+        let verdict = verdict::judge(wanted, around, &zone.name, known);
+        plan.ledger.extend(known.cloned());
+        plan.findings.push(Finding { wanted: wanted.clone(), zone: zone.id.clone(), verdict, in_sync: false });
+        return;
+    }
     if matches!(merging, Merging::Ends) {
         let taken_out = verdict::removal(wanted, RecordOrigin::Merged, around);
         batches.add(&zone.id, taken_out);
@@ -152,6 +162,9 @@ fn keep_one(
     };
     let known = known.filter(|entry| !is_let_go(entry));
     let mut verdict = verdict::judge(wanted, around, &zone.name, known);
+    if known.is_some_and(|entry| is_unshown(observed, entry, &verdict)) {
+        verdict = Verdict::Unshown;
+    }
     if recovered.is_some() && verdict != Verdict::Right {
         verdict = Verdict::Outdated;
     }
@@ -169,10 +182,9 @@ fn keep_one(
     let adoptable = verdict == Verdict::Right || used || lacks_only_reports(wanted, &verdict);
     let mut claimed = known.cloned().or(recovered).unwrap_or_else(|| ledger::claim(wanted, &zone.id, None, &time));
     if adopts && !claimed.ours && adoptable {
-        let ttl = around.iter().find(|set| set.is_at(&wanted.name, &wanted.record_type)).and_then(|set| set.ttl);
         claimed.ours = true;
         claimed.origin = RecordOrigin::Adopted;
-        claimed.ttl = ttl.unwrap_or(claimed.ttl);
+        claimed.ttl = found_ttl(wanted, around).unwrap_or(claimed.ttl);
         claimed.published = true;
         if verdict != Verdict::Right {
             verdict = Verdict::Outdated;
@@ -180,7 +192,7 @@ fn keep_one(
     }
     let repairs = recent(&claimed.put_back, now);
     match &verdict {
-        Verdict::Right => {}
+        Verdict::Right | Verdict::Unshown => {}
         Verdict::Drifted(found) if repairs.len() >= MOST_REPAIRS => {
             let found = found.as_deref().unwrap_or("nothing");
             plan.problems.push(Problem {
@@ -218,21 +230,27 @@ fn keep_one(
         }
         Verdict::Foreign(found) => {
             claimed.ours = false;
-            let mut what = format!("holds \"{found}\", which is not this resource's");
-            if let Merging::Refused(error) = &merging {
-                what = format!("{what} and can't be merged with: {error}");
-            }
-            plan.problems.push(conflict(wanted, &what, remedy(wanted, used)));
+            let what = format!("holds \"{found}\", which is not this resource's");
+            plan.problems.push(match &merging {
+                Merging::Refused(error) => {
+                    conflict(wanted, &format!("{what} and can't be merged with: {error}"), Remedy::Mend)
+                }
+                Merging::Nothing | Merging::Into(_) | Merging::Ends | Merging::Unknown => {
+                    conflict(wanted, &what, remedy(wanted, used))
+                }
+            });
         }
         Verdict::Obstructed(what) => {
             plan.problems.push(conflict(wanted, &format!("can't be written: {what}"), Remedy::ByHand))
         }
     }
+    if verdict == Verdict::Right && claimed.ours && claimed.published && !is_as_it_was_seen(wanted, &claimed, around) {
+        // The answer to the write was lost.
+        claimed.published = false;
+        claimed.since = Time(now);
+    }
     let on_its_way = observed.pending.iter().any(|change| change.hosted_zone_id == zone.id.0);
-    let served = claimed.published
-        || !claimed.ours
-        || schedule::after(claimed.since.0, schedule::GUESSED) <= now
-        || was_pending(subject, &zone.id);
+    let served = claimed.published || !claimed.ours || has_arrived(subject, &claimed);
     let in_sync = verdict == Verdict::Right && !on_its_way && served;
     let is_known = claimed.ours || used;
     if is_known || !matches!(verdict, Verdict::Foreign(_) | Verdict::Obstructed(_)) {
@@ -274,6 +292,10 @@ fn share_adoption(ledger: &mut [RecordStatus]) {
     }
 }
 
+fn found_ttl(wanted: &WantedRecord, around: &[RecordSet]) -> Option<u32> {
+    around.iter().find(|set| set.is_at(&wanted.name, &wanted.record_type)).and_then(|set| set.ttl)
+}
+
 /// The repairs that still count: those within an hour of the last one, until that is an hour ago.
 pub(in crate::reconcile) fn recent(put_back: &[Time], now: Timestamp) -> Vec<Time> {
     let last = put_back.iter().map(|at| at.0).max().filter(|last| schedule::after(*last, CONTENTION) > now);
@@ -290,9 +312,12 @@ fn is_recovered(subject: &Subject<'_>, wanted: &WantedRecord, verdict: &Verdict)
             let strength = |text: &str| Record::parse(text).map(|record| record.strength());
             strength(found) <= strength(&wanted.value)
         }
-        Verdict::Foreign(_) | Verdict::Missing | Verdict::Outdated | Verdict::Drifted(_) | Verdict::Obstructed(_) => {
-            false
-        }
+        Verdict::Foreign(_)
+        | Verdict::Missing
+        | Verdict::Outdated
+        | Verdict::Unshown
+        | Verdict::Drifted(_)
+        | Verdict::Obstructed(_) => false,
     }
 }
 
@@ -312,9 +337,26 @@ fn lacks_only_reports(wanted: &WantedRecord, verdict: &Verdict) -> bool {
             .is_some_and(|(found, wanted)| found.lacks_only_reports_of(&wanted))
 }
 
-/// Whether a change of the zone was on its way by the status: then its arrival is known, not guessed.
-fn was_pending(subject: &Subject<'_>, zone: &ZoneId) -> bool {
-    subject.status.pending_changes.iter().any(|change| change.hosted_zone_id == zone.0)
+/// Whether the value that stands is the one that the entry speaks of.
+fn is_as_it_was_seen(wanted: &WantedRecord, entry: &RecordStatus, around: &[RecordSet]) -> bool {
+    let seen = WantedRecord { value: entry.value.clone(), ..wanted.clone() };
+    verdict::only_rival(wanted, around).is_some_and(|(_, found)| verdict::means(&seen, &found))
+}
+
+/// Whether an entry's record may have come with a change.
+fn may_hold(change: &PendingChange, entry: &RecordStatus) -> bool {
+    change.hosted_zone_id == entry.hosted_zone_id && change.since.0 >= entry.since.0
+}
+
+/// Whether the change that an entry's record came with was on its way by the status, where none of the zone is any more.
+fn has_arrived(subject: &Subject<'_>, entry: &RecordStatus) -> bool {
+    subject.status.pending_changes.iter().any(|change| may_hold(change, entry))
+}
+
+/// Whether the change that an entry's record came with is on its way still, and what was read is older: reads may lag.
+fn is_unshown(observed: &Observed, entry: &RecordStatus, verdict: &Verdict) -> bool {
+    let shows_other = matches!(verdict, Verdict::Missing | Verdict::Drifted(_) | Verdict::Foreign(_));
+    entry.ours && entry.published && shows_other && observed.pending.iter().any(|change| may_hold(change, entry))
 }
 
 /// What a person can do about a conflict.
@@ -326,6 +368,8 @@ enum Remedy {
     Replace,
     /// To have our term put into it, or to have it replaced.
     Spf,
+    /// To make room in it for our term, or to give way to it.
+    Mend,
     /// To adopt it, or to have it replaced.
     Adopt,
 }
@@ -345,6 +389,9 @@ fn conflict(wanted: &WantedRecord, what: &str, remedy: Remedy) -> Problem {
         Remedy::Spf => format!(
             "remove that record, or set spec.dns.onConflict to Merge, which puts include:{SPF_INCLUDE} into it, or to Overwrite"
         ),
+        Remedy::Mend => {
+            "take out of that policy what it can do without, name another spec.mailFromSubdomain, or set spec.dns.onConflict to Overwrite".to_owned()
+        }
         Remedy::Adopt => {
             "set spec.adoptionPolicy to Adopt to have it changed, remove that record, or set spec.dns.onConflict to Overwrite".to_owned()
         }

@@ -143,7 +143,7 @@ fn cause(zone: &ZoneId, set: &RecordSet, found: &[Finding]) -> Option<Cause> {
         Verdict::Drifted(_) => Some(Cause::Drifted),
         Verdict::Foreign(theirs) if *theirs == spf::without(&finding.wanted.value, SPF_INCLUDE) => Some(Cause::Merged),
         Verdict::Foreign(_) => Some(Cause::Overwritten),
-        Verdict::Right | Verdict::Missing | Verdict::Outdated | Verdict::Obstructed(_) => None,
+        Verdict::Right | Verdict::Missing | Verdict::Outdated | Verdict::Unshown | Verdict::Obstructed(_) => None,
     }
 }
 

@@ -7,10 +7,12 @@ use super::words::{Tally, for_status, lines, summary};
 use super::*;
 use crate::api::SesDomainStatus;
 use crate::api::status::{MOST_PLAN_LINES, PLAN_LINE_LENGTH};
-use crate::cloud::Region;
+use crate::cloud::{ErrorKind, Region};
+use crate::dns::spf::look_ups::PermError;
 use crate::dns::{HostedZone, RecordSet, RecordType, ZoneId};
-use crate::reconcile::plan::{plan, refusal};
-use crate::reconcile::subject::{Filters, Settings};
+use crate::reconcile::observe::Merge;
+use crate::reconcile::plan::{merge, plan, refusal};
+use crate::reconcile::subject::{Filters, Names, Neighbors, Settings};
 use crate::ses::ownership::Owner;
 use crate::ses::{Dkim, Identity, MailFrom, SigningOrigin, VerificationStatus};
 
@@ -21,11 +23,13 @@ const NOW: &str = "2027-01-01T00:00:00Z";
 struct Found {
     identity: Option<Identity>,
     records: Vec<RecordSet>,
+    /// What a policy would need with our term in it.
+    look_ups: Result<Result<usize, PermError>, CloudError>,
 }
 
 impl Found {
     fn nothing() -> Self {
-        Self { identity: None, records: Vec::new() }
+        Self { identity: None, records: Vec::new(), look_ups: Ok(Ok(10)) }
     }
 
     /// An identity that is wholly set up and verified, with these tags.
@@ -47,7 +51,7 @@ impl Found {
         let tags = serde_json::from_value(tags).expect("tags");
         let identity =
             Identity { dkim, mail_from: Some(mail_from), feedback_forwarding: true, configuration_set: None, tags };
-        let found = Self { identity: Some(identity), records: Vec::new() };
+        let found = Self { identity: Some(identity), ..Self::nothing() };
         ["a", "b", "c"].iter().fold(found, |found, token| {
             let value = format!("{token}.dkim.amazonses.com");
             found.with(&format!("{token}._domainkey.example.com"), "CNAME", &[&value])
@@ -82,7 +86,7 @@ fn preview_of(spec: Value, status: Value, found: Found) -> Preview {
         filters: Filters::default(),
     };
     let zone = HostedZone { id: ZoneId("Z1".to_owned()), name: DomainName::new("example.com"), record_sets: 1 };
-    let observed = Observed {
+    let mut observed = Observed {
         looked: true,
         identity: Ok(found.identity),
         zones: Ok(Arc::new(vec![zone.clone()])),
@@ -97,13 +101,16 @@ fn preview_of(spec: Value, status: Value, found: Found) -> Preview {
         reconcile_requested: None,
         owner: owner(),
         uid: "1",
-        neighbors: Default::default(),
+        names: Names::of(&spec),
+        neighbors: &Neighbors::default(),
         settings: &settings,
     };
+    let considered = merge::considered(&subject, &observed, now);
+    observed.merge = considered.map(|(_, policy)| Merge { policy, look_ups: found.look_ups });
     // As the reconcile does: what is refused is not looked at.
     match refusal(&subject) {
         Some(problem) => {
-            let refused = Plan { problems: vec![problem], ..Plan::default() };
+            let refused = Plan { at: now, problems: vec![problem], ..Plan::default() };
             preview(&subject, &Observed::nothing(now), &refused, now)
         }
         None => preview(&subject, &observed, &plan(&subject, &observed, now), now),
@@ -429,4 +436,35 @@ fn the_summary_counts() {
     ] {
         assert_eq!(summary(&Tally { identities, records, conflicts }), words);
     }
+}
+
+fn with_a_policy_to_merge(look_ups: Result<Result<usize, PermError>, CloudError>) -> Preview {
+    let found = Found::verified(tags_that_claim("dkim mx @mail"))
+        .with("mail.example.com", "MX", &["10 feedback-smtp.eu-west-1.amazonses.com"])
+        .with("mail.example.com", "TXT", &["\"v=spf1 include:a.example -all\""]);
+    let spec = json!({"domain": "example.com", "mailFromSubdomain": "mail", "dns": {"onConflict": "Merge"}});
+    preview_of(spec, json!({}), Found { look_ups, ..found })
+}
+
+#[test]
+fn a_policy_that_would_need_too_many_look_ups_is_a_conflict_with_the_count_and_the_remedy() {
+    let costs = vec![("include:a.example".to_owned(), 10), ("include:amazonses.com".to_owned(), 1)];
+    let preview = with_a_policy_to_merge(Ok(Err(PermError::TooManyLookUps { look_ups: 11, costs })));
+    let told = "can't be merged with: it would need 11 look-ups, and SPF allows 10: include:a.example 10, include:amazonses.com 1; wanted there: \"v=spf1 include:amazonses.com ~all\"; take out of that policy what it can do without, name another spec.mailFromSubdomain, or set spec.dns.onConflict to Overwrite";
+    let problems: Vec<&str> = preview.now.problems.iter().map(|problem| problem.message.as_str()).collect();
+    assert!(problems.len() == 1 && problems[0].ends_with(told), "{problems:?}");
+    assert!(preview.now.difference.is_empty(), "{:?}", preview.now.difference);
+}
+
+#[test]
+fn a_policy_of_which_the_look_ups_are_not_known_is_left_and_the_preview_says_that_it_is_not_whole() {
+    let failure = CloudError {
+        kind: ErrorKind::Unavailable,
+        operation: crate::dns::public::LOOK_UP,
+        object: "a.example TXT".to_owned(),
+        message: "no answer".to_owned(),
+    };
+    let preview = with_a_policy_to_merge(Err(failure.clone()));
+    assert_eq!(preview.failure, Some(failure));
+    assert!(preview.now.difference.is_empty() && preview.now.problems.is_empty(), "{:?}", preview.now);
 }

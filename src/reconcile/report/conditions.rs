@@ -9,6 +9,7 @@ use crate::api::spec::MxFailureBehavior;
 use crate::api::status::{MailFromState, RecordPurpose};
 use crate::api::{ConditionType, Reason, SesDomainStatus};
 use crate::cloud::{CloudError, ErrorKind};
+use crate::dns::public::LOOK_UP;
 use crate::reconcile::apply::Applied;
 use crate::reconcile::observe::Observed;
 use crate::reconcile::plan::{Change, Plan};
@@ -222,7 +223,7 @@ impl View<'_> {
             return if spared {
                 Said::yes(about, Reason::Ready, self.all_is_well())
             } else {
-                Said::no(about, reason_of(error.kind), describe(error))
+                Said::no(about, reason_of(error), describe(error))
             };
         }
         if let Some(first) = said.iter().find(|said| said.status != "True") {
@@ -264,7 +265,10 @@ impl View<'_> {
     fn progress(&self, ready: &Said) -> Option<Said> {
         let needs_a_person = !self.plan.problems.is_empty()
             || self.failure().is_some_and(|error| {
-                matches!(error.kind, ErrorKind::Denied | ErrorKind::Rejected | ErrorKind::QuotaExceeded)
+                matches!(
+                    error.kind,
+                    ErrorKind::Denied | ErrorKind::Unauthenticated | ErrorKind::Rejected | ErrorKind::QuotaExceeded
+                )
             });
         if needs_a_person {
             Some(Said {
@@ -303,17 +307,19 @@ impl View<'_> {
         }
     }
 
-    /// What could not be read stays as it was last known, unless AWS denies it.
+    /// What could not be read stays as it was last known, unless AWS denies it, or it was said of another spec.
     fn unreadable(&self, about: ConditionType, error: &CloudError) -> Said {
         let name = about.to_string();
         let before = self.subject.status.conditions.iter().find(|condition| condition.type_ == name);
-        match before {
+        let holds_of_any_spec = about == ConditionType::DkimVerified;
+        let is_of_this_spec = |before: &&Condition| before.observed_generation == Some(self.subject.generation);
+        match before.filter(|before| holds_of_any_spec || is_of_this_spec(before)) {
             Some(before) if is_transient(error.kind) && before.status == "True" => Said::yes(
                 about,
                 if about == ConditionType::DkimVerified { Reason::Verified } else { Reason::Published },
                 before.message.clone(),
             ),
-            Some(_) | None => Said::unknown(about, reason_of(error.kind), describe(error)),
+            Some(_) | None => Said::unknown(about, reason_of(error), describe(error)),
         }
     }
 
@@ -346,12 +352,13 @@ fn is_transient(kind: ErrorKind) -> bool {
     )
 }
 
-fn reason_of(kind: ErrorKind) -> Reason {
-    match kind {
-        ErrorKind::Denied => Reason::AccessDenied,
+fn reason_of(error: &CloudError) -> Reason {
+    match error.kind {
+        ErrorKind::Denied | ErrorKind::Unauthenticated => Reason::AccessDenied,
         ErrorKind::Rejected => Reason::Rejected,
         ErrorKind::QuotaExceeded => Reason::QuotaExceeded,
         ErrorKind::Throttled => Reason::Throttled,
+        ErrorKind::Unavailable if error.operation == LOOK_UP => Reason::DnsUnavailable,
         ErrorKind::Unavailable => Reason::AwsUnavailable,
         ErrorKind::Busy | ErrorKind::NotFound | ErrorKind::Conflict | ErrorKind::NotLeading => Reason::Progressing,
     }

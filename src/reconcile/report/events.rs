@@ -158,7 +158,7 @@ fn replaced(plan: &Plan, finding: &Finding) -> Option<Event> {
             "Overwrite",
             format!("{record} held \"{found}\", and was replaced as spec.dns.onConflict asks"),
         )),
-        Verdict::Right | Verdict::Missing | Verdict::Outdated | Verdict::Obstructed(_) => None,
+        Verdict::Right | Verdict::Missing | Verdict::Outdated | Verdict::Unshown | Verdict::Obstructed(_) => None,
     }
 }
 

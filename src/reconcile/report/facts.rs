@@ -45,7 +45,7 @@ pub(super) fn facts(
     }
     let known = observed.looked && observed.identity.is_ok();
     let time = Time(now);
-    let pending = if observed.looked { pending(observed, applied) } else { before.pending_changes.clone() };
+    let pending = if observed.looked { pending(observed, plan, applied) } else { before.pending_changes.clone() };
     let records = records(subject, plan, applied, &time);
     let mut zones: Vec<HostedZoneStatus> = observed.zones.as_ref().ok().filter(|_| observed.looked).map_or_else(
         || before.hosted_zones.clone(),
@@ -89,7 +89,7 @@ fn inherited(subject: &Subject<'_>, found: &Identity) -> Option<SesDomainStatus>
     })
 }
 
-fn pending(observed: &Observed, applied: &Applied) -> Vec<PendingChange> {
+fn pending(observed: &Observed, plan: &Plan, applied: &Applied) -> Vec<PendingChange> {
     // To the second, as the status holds times.
     let since = |accepted: &Accepted| Timestamp::from_second(accepted.at.as_second()).unwrap_or(accepted.at);
     let accepted = applied.accepted.iter().map(|(zone, accepted)| PendingChange {
@@ -97,7 +97,20 @@ fn pending(observed: &Observed, applied: &Applied) -> Vec<PendingChange> {
         hosted_zone_id: zone.to_string(),
         since: Time(since(accepted)),
     });
-    observed.pending.iter().cloned().chain(accepted).collect()
+    let mut pending: Vec<PendingChange> = observed.pending.iter().cloned().chain(accepted).collect();
+    // What stands and was never seen to arrive came with a change that nobody has answered.
+    let seen = observed.records_seen_at.as_second() + i64::from(observed.records_seen_at.subsec_nanosecond() > 0);
+    let seen = Timestamp::from_second(seen).unwrap_or(observed.records_seen_at);
+    for finding in plan.findings.iter().filter(|finding| finding.verdict == Verdict::Right && !finding.in_sync) {
+        if !pending.iter().any(|change| change.hosted_zone_id == finding.zone.0) {
+            pending.push(PendingChange {
+                id: String::new(),
+                hosted_zone_id: finding.zone.to_string(),
+                since: Time(seen),
+            });
+        }
+    }
+    pending
 }
 
 /// The ledger after the changes: a value is written down as ours only once it was accepted.
@@ -120,14 +133,17 @@ fn records(subject: &Subject<'_>, plan: &Plan, applied: &Applied, now: &Time) ->
                 Some(finding) if written(&entry) => {
                     entry.value.clone_from(&finding.wanted.value);
                     entry.ttl = finding.wanted.ttl;
-                    entry.published = false;
+                    entry.published = true;
                     entry.since = now.clone();
                 }
-                Some(finding) if finding.in_sync => {
-                    entry.published = true;
+                Some(finding) if finding.verdict == Verdict::Right => {
+                    entry.published |= finding.in_sync;
                     entry.value.clone_from(&finding.wanted.value);
+                    // The answer to the write may have been lost. Of what was there before the TTL was never ours.
+                    if entry.ours && entry.origin != RecordOrigin::Adopted {
+                        entry.ttl = finding.wanted.ttl;
+                    }
                 }
-                Some(finding) if finding.verdict == Verdict::Right => entry.value.clone_from(&finding.wanted.value),
                 Some(_) | None => {}
             }
             if !entry.ours {

@@ -59,6 +59,7 @@ pub(super) fn seconds(time: Timestamp) -> String {
 pub(super) fn describe(error: &CloudError) -> String {
     let next = match error.kind {
         ErrorKind::Denied => "allow it to the operator's IAM role",
+        ErrorKind::Unauthenticated => "check the operator's credentials, and the clock of its node",
         ErrorKind::Rejected => "correct what AWS names; it is tried again every few minutes",
         ErrorKind::QuotaExceeded => "ask AWS to raise the quota, or delete identities that are not used",
         ErrorKind::Throttled => "nothing is to be done: it is tried again, less often",

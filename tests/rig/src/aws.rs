@@ -38,7 +38,7 @@ mod log;
 mod settings;
 
 pub use account::{Account, Clock};
-pub use dns::{Answer, Records};
+pub use dns::{Answer, Query, Records};
 pub use faults::{Fault, FaultId, FaultKind, Service};
 pub use imported::{ImportedIdentity, ImportedRecord, ImportedZone, Verified, VerifiedIdentity};
 pub use log::{Change, Refusal, Request};

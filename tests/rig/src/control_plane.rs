@@ -9,10 +9,14 @@
 //! | `programs` | the command line of each program |
 //! | `tools` | kubectl and Helm |
 //! | [`audit`] | which requests reached the API server |
+//! | [`relay`] | a way to the API server that can be cut |
+//! | [`backup`] | the cluster's state as it was |
 
 pub mod audit;
+pub mod backup;
 pub mod credentials;
 mod programs;
+pub mod relay;
 mod tools;
 
 use std::net::{Ipv4Addr, TcpListener};
@@ -65,10 +69,7 @@ impl ControlPlane {
             folder,
         };
         plane.start_on_a_free_port().await?;
-        let kubeconfig = plane.write_kubeconfig(CONTROLLER_MANAGER, &plane.token(CONTROLLER_MANAGER)?)?;
-        let started = programs::controller_manager(&plane.binaries, plane.folder(), &kubeconfig)?;
-        *lock(&plane.controller_manager) = Some(started);
-        plane.controllers_work().await?;
+        plane.launch_controller_manager().await?;
         Ok(plane)
     }
 
@@ -160,6 +161,13 @@ impl ControlPlane {
         })
         .await
         .map_err(|error| self.with_tail(error, &self.api_server))
+    }
+
+    async fn launch_controller_manager(&self) -> Result<()> {
+        let kubeconfig = self.write_kubeconfig(CONTROLLER_MANAGER, &self.token(CONTROLLER_MANAGER)?)?;
+        let started = programs::controller_manager(&self.binaries, self.folder(), &kubeconfig)?;
+        *lock(&self.controller_manager) = Some(started);
+        self.controllers_work().await
     }
 
     /// The controllers have no probe that is worth asking; what they do for the first namespace is.

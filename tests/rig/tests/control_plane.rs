@@ -16,6 +16,7 @@ use kube::{Api, Resource};
 use serde::Deserialize;
 use ses_operator_rig::control_plane::ControlPlane;
 use ses_operator_rig::control_plane::credentials::ADMIN;
+use ses_operator_rig::control_plane::relay::Way;
 use ses_operator_rig::leash::Leashed;
 use ses_operator_rig::operator::Operator;
 use ses_operator_rig::wait::until;
@@ -168,6 +169,58 @@ async fn the_api_server_forgets_nothing_when_it_is_killed() -> Result<()> {
     namespaces.delete("kept", &DeleteParams::default()).await?;
     let look = async || gone(namespaces.get_opt("kept").await?);
     until("the controllers to be back, and the namespace to go", SOON, look).await
+}
+
+/// A control plane of its own, since the others would notice.
+#[tokio::test]
+async fn what_came_after_a_backup_is_undone_when_it_is_restored() -> Result<()> {
+    let plane = ControlPlane::start().await?;
+    let namespaces: Api<Namespace> = Api::all(plane.client().await?);
+    let version = |namespace: Namespace| -> Result<u64> {
+        Ok(namespace.metadata.resource_version.context("a version")?.parse::<u64>()?)
+    };
+    create(&namespaces, "before").await?;
+    let backup = plane.back_up()?;
+    let maps: Api<ConfigMap> = Api::namespaced(plane.client().await?, "before");
+    for number in 0..60 {
+        create(&maps, &format!("map-{number}")).await?;
+    }
+    let after = version(create(&namespaces, "after").await?)?;
+
+    plane.restore(&backup).await?;
+
+    let gone = namespaces.get_opt("after").await?;
+    assert!(gone.is_none() && namespaces.get_opt("before").await?.is_some(), "{gone:?}");
+    let anew = create(&namespaces, "anew").await?;
+    assert!(version(anew.clone())? < after, "versions go on from the backup's: {anew:?}, and {after} before");
+    let accounts: Api<ServiceAccount> = Api::namespaced(plane.client().await?, "anew");
+    until("the controllers to be back", SOON, async || Ok(accounts.get("default").await?)).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_relay_is_cut_for_its_own_client_alone() -> Result<()> {
+    let plane = ControlPlane::shared().await?;
+    let relay = plane.relay().await?;
+    let by_relay: Api<Namespace> = Api::all(plane.client_for(relay.kubeconfig()).await?);
+    let direct: Api<Namespace> = Api::all(plane.client().await?);
+    by_relay.get("default").await?;
+
+    relay.set(Way::Broken);
+    let told = by_relay.get("default").await;
+    assert!(told.is_err() && refusal(told).is_none(), "it is told, and not by the server");
+    direct.get("default").await?;
+
+    relay.set(Way::Silent);
+    let mut asked = std::pin::pin!(by_relay.get("default"));
+    for _ in 0..5 {
+        let answered = futures::future::poll_immediate(&mut asked).await;
+        assert!(answered.is_none(), "{answered:?}");
+        direct.get("default").await?;
+    }
+    relay.set(Way::Open);
+    asked.await?;
+    Ok(())
 }
 
 #[tokio::test]

@@ -106,7 +106,8 @@ impl Faults {
                 return Some(rule.strike);
             }
         }
-        if let Some(throttling) = self.throttling.as_mut().filter(|_| !operation.starts_with("api:")) {
+        let is_aws = operation.starts_with("ses:") || operation.starts_with("route53:");
+        if let Some(throttling) = self.throttling.as_mut().filter(|_| is_aws) {
             let half = now < throttling.half_until && throttling.random.once_in(2);
             if now < throttling.all_until || half {
                 return Some(Strike::Refuse(ErrorKind::Throttled));

@@ -1,14 +1,14 @@
 //! What must never happen, written down when the operator does it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use ses_operator::api::spec::MxFailureBehavior;
-use ses_operator::dmarc::record::Record;
 use ses_operator::dns::{RecordChange, RecordSet, RecordType, ZoneId, spf, text};
 use ses_operator::domain_name::DomainName;
 use ses_operator::ses::ownership::RECORDS;
 use ses_operator::ses::{IdentityChange, IdentityKey, VerificationStatus};
 
+use super::policy::{self, Floors};
 use super::route53::{Zone, Zones};
 use super::ses::{Held, Identities};
 
@@ -22,19 +22,12 @@ pub struct Guard {
     pub harm: Vec<String>,
     /// Values that must survive everything.
     pub protected: BTreeSet<Foreign>,
-    /// Whether a person asked for a weaker DMARC policy.
-    pub may_weaken_dmarc: bool,
+    /// The `_dmarc` names whose record a person took out of the spec: it stays, and is nobody's.
+    pub left: BTreeSet<DomainName>,
+    /// How strict the DMARC policies must be at least.
+    pub policies: Floors,
     /// Whether an identity of others must be left as it is.
     pub leaves_foreign_identities: bool,
-    /// Domains of which a resource is being deleted.
-    pub going: BTreeSet<DomainName>,
-    /// The claims that the API server holds: zone, name and type of each record that a status calls ours.
-    pub claims: BTreeMap<String, BTreeSet<(String, String, String)>>,
-}
-
-fn set_of(change: &RecordChange) -> &RecordSet {
-    let (RecordChange::Create(set) | RecordChange::Delete(set)) = change;
-    set
 }
 
 /// Whether a set is what stays of one that our value, or our term, is taken out of.
@@ -66,25 +59,27 @@ fn claims(domain: &DomainName, held: &Held, new: &RecordSet) -> bool {
     })
 }
 
+/// Whether mail is signed or sent with a record.
+fn is_used(domain: &DomainName, held: &Held, set: &RecordSet) -> bool {
+    let identity = &held.identity;
+    let mail_from = identity.mail_from.as_ref().filter(|found| found.status == VerificationStatus::Success);
+    match &set.record_type {
+        RecordType::Mx => mail_from.is_some_and(|found| found.domain == set.name),
+        RecordType::Cname => {
+            identity.dkim.tokens.iter().any(|token| set.name == domain.child("_domainkey").child(token))
+        }
+        RecordType::Txt | RecordType::Ns | RecordType::Other(_) => false,
+    }
+}
+
 impl Guard {
     fn tell(&mut self, what: String) {
         self.harm.push(what);
     }
 
-    pub(super) fn records(&mut self, id: &ZoneId, zones: &Zones, identities: &Identities, changes: &[RecordChange]) {
-        let Some(zone) = zones.zones.iter().find(|zone| zone.id == *id) else { return };
-        for change in changes {
-            let holds = |(key, _): &(&IdentityKey, &Held)| set_of(change).name.is_within(&key.domain);
-            let around: Vec<_> = identities.held.iter().filter(holds).collect();
-            let RecordChange::Create(new) = change else {
-                around.iter().for_each(|(key, held)| self.bared(&key.domain, held, zones, zone, change));
-                continue;
-            };
-            let is_claimed = around.iter().any(|(key, held)| claims(&key.domain, held, new));
-            if !around.is_empty() && !is_claimed && !only_takes_out(changes, new) {
-                self.tell(format!("{} {} was created and no tag claims it", new.name, new.record_type));
-            }
-        }
+    /// `claimed`: whether a status calls the record ours that a set holds.
+    pub(super) fn records(&mut self, zone: &Zone, changes: &[RecordChange], claimed: impl Fn(&RecordSet) -> bool) {
+        let id = &zone.id;
         let lost: Vec<Foreign> = self
             .protected
             .iter()
@@ -100,55 +95,52 @@ impl Guard {
         for (_, name, record_type, value) in lost {
             self.tell(format!("the foreign value {value} of {name} {record_type} was taken away"));
         }
-        let policy = |set: &RecordSet| {
-            set.values
-                .iter()
-                .filter_map(|value| Record::parse(&text::unquote(value)))
-                .map(|record| record.strength())
-                .max()
-        };
         for change in changes {
             let RecordChange::Create(new) = change else { continue };
-            let place = (id.to_string(), new.name.to_string(), new.record_type.to_string());
-            if !self.claims.values().any(|claims| claims.contains(&place)) {
-                if !only_takes_out(changes, new) {
-                    self.tell(format!("{} {} was created and no status claims it", new.name, new.record_type));
-                }
-            }
-            let old = changes.iter().find_map(|change| match change {
-                RecordChange::Delete(old) if old.is_at(&new.name, &new.record_type) => Some(old),
-                RecordChange::Delete(_) | RecordChange::Create(_) => None,
-            });
-            if let Some(old) = old.filter(|_| !self.may_weaken_dmarc)
-                && let (Some(before), Some(after)) = (policy(old), policy(new))
-                && after < before
-            {
-                self.tell(format!("DMARC was weakened: {:?} became {:?}", old.values, new.values));
+            if !claimed(new) && !only_takes_out(changes, new) {
+                self.tell(format!("{} {} was created and no status claims it", new.name, new.record_type));
             }
         }
     }
 
-    /// What the world asks for now must not be taken away while mail is sent with it.
-    fn bared(&mut self, domain: &DomainName, held: &Held, zones: &Zones, zone: &Zone, change: &RecordChange) {
-        let RecordChange::Delete(old) = change else { return };
-        let is_asked = zones.asked_for(&old.name).is_some_and(|asked| asked.id == zone.id);
-        if !is_asked || self.going.contains(domain) {
-            return;
+    /// The tags claim what is made before it is, and what mail is sent with is not taken away. `goes`: whether a SesDomain
+    /// of the domain is being deleted.
+    pub(super) fn uses(
+        &mut self,
+        id: &ZoneId,
+        zones: &Zones,
+        identities: &Identities,
+        changes: &[RecordChange],
+        goes: impl Fn(&DomainName) -> bool,
+    ) {
+        for change in changes {
+            let (RecordChange::Create(set) | RecordChange::Delete(set)) = change;
+            let holds = |(key, _): &(&IdentityKey, &Held)| set.name.is_within(&key.domain);
+            let around: Vec<_> = identities.held.iter().filter(holds).collect();
+            if matches!(change, RecordChange::Create(_)) {
+                let is_claimed = around.iter().any(|(key, held)| claims(&key.domain, held, set));
+                if !around.is_empty() && !is_claimed && !only_takes_out(changes, set) {
+                    self.tell(format!("{} {} was created and no tag claims it", set.name, set.record_type));
+                }
+                continue;
+            }
+            let asked = zones.asked_for(&set.name).filter(|zone| zone.id == *id);
+            let is_left = |zone: &Zone| zone.sets.contains_key(&(set.name.clone(), set.record_type.clone()));
+            let is_in_use = |(key, held): (&IdentityKey, &Held)| !goes(&key.domain) && is_used(&key.domain, held, set);
+            if asked.is_some_and(|zone| !is_left(zone)) && around.into_iter().any(is_in_use) {
+                self.tell(format!("{} {} was taken away while it is in use", set.name, set.record_type));
+            }
         }
-        let left = zone.sets.get(&(old.name.clone(), old.record_type.clone()));
-        let has_policy =
-            |set: &RecordSet| set.values.iter().any(|value| Record::parse(&text::unquote(value)).is_some());
-        let identity = &held.identity;
-        let mail_from = identity.mail_from.as_ref().filter(|found| found.status == VerificationStatus::Success);
-        let is_key = || identity.dkim.tokens.iter().any(|token| old.name == domain.child("_domainkey").child(token));
-        let bared = match &old.record_type {
-            RecordType::Mx => left.is_none() && mail_from.is_some_and(|found| found.domain == old.name),
-            RecordType::Cname => left.is_none() && is_key(),
-            _ if old.name == domain.child("_dmarc") => has_policy(old) && !left.is_some_and(has_policy),
-            _ => false,
-        };
-        if bared {
-            self.tell(format!("{} {} was taken away while it is in use", old.name, old.record_type));
+    }
+
+    /// The operator has written to a `_dmarc` name: `goes` says whether a SesDomain of the domain is being deleted.
+    pub(super) fn policy(&mut self, name: &DomainName, before: &[String], after: &[String], goes: bool) {
+        let (was, is) = (policy::strictness(before), policy::strictness(after));
+        if goes && is == policy::NOTHING {
+            return self.policies.forget(name);
+        }
+        if let Err(floor) = self.policies.written(name, was, is) {
+            self.tell(format!("DMARC was weakened at {name}: {before:?} became {after:?}, and {floor:?} was promised"));
         }
     }
 

@@ -3,9 +3,11 @@
 //! | module | holds |
 //! |---|---|
 //! | [`route53`] | zones, record sets, changes on their way, and what resolvers see |
+//! | [`public`] | what public DNS answers to anybody |
 //! | [`ses`] | identities and their verifications, true to what resolvers see |
 //! | [`faults`] | calls that fail, lose their answer, or at which the operator dies |
 //! | [`harm`] | what must never happen |
+//! | [`policy`] | how strict a DMARC policy is, and that it never becomes weaker by itself |
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,17 +16,21 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use jiff::{SignedDuration, Timestamp};
 use ses_operator::clock::Clock;
 use ses_operator::clock::simulated::Hand;
-use ses_operator::cloud::{CloudError, ErrorKind};
+use ses_operator::cloud::{AsOf, CloudError, ErrorKind};
 
+use crate::api_server::Api;
 use crate::random::Random;
 
 pub mod faults;
 pub mod harm;
+pub mod policy;
+pub mod public;
 pub mod route53;
 pub mod ses;
 
 use faults::{Faults, Strike};
 use harm::Guard;
+use public::OtherNames;
 use route53::Zones;
 use ses::{Delays, Identities};
 
@@ -49,21 +55,35 @@ pub struct Intruder {
 /// A run of the operator, from its start to its death.
 #[derive(Debug, Default)]
 struct Process {
+    /// Its clock, which may be wrong.
+    clock: Clock,
     /// It was killed: nothing that it holds goes on, but for a request that is under way already.
     dead: AtomicBool,
     /// One of its requests is under way still, and lands though nobody waits for it.
     haunts: AtomicBool,
     /// Another one holds the lease.
     deposed: AtomicBool,
+    /// When it was started, in seconds.
+    began: i64,
+}
+
+impl Process {
+    fn by(hand: Hand) -> Self {
+        Self { clock: Clock::moved_by(hand), ..Self::default() }
+    }
 }
 
 /// Everything that the services hold.
 #[derive(Clone, Debug)]
 pub struct State {
     pub hand: Hand,
+    /// The API server: what its statuses claim is watched.
+    pub api: Api,
     pub random: Random,
     pub delays: Delays,
     pub zones: Zones,
+    /// What others publish in zones of their own.
+    pub others: OtherNames,
     pub identities: Identities,
     pub faults: Faults,
     pub guard: Guard,
@@ -75,12 +95,16 @@ pub struct State {
     pub calls: BTreeMap<&'static str, usize>,
     /// How many calls changed something.
     pub mutations: usize,
+    /// How many calls would have changed something, whatever came of them.
+    pub sent: usize,
     /// Whether each call is told: for a person who looks into a seed, with TRACE=1.
     pub told: bool,
     /// How many statuses were written.
     pub statuses: usize,
     /// Whether what a status says is compared with what is so: not where a story changes things behind the operator's back.
     pub watches_words: bool,
+    /// Until when AWS or the API server may not answer as they should.
+    pub trouble_until: Timestamp,
 }
 
 /// One error of this kind.
@@ -88,13 +112,21 @@ pub fn error(kind: ErrorKind, operation: &'static str, object: impl ToString, me
     CloudError { kind, operation, object: object.to_string(), message: message.to_owned() }
 }
 
+/// Whether an operation only reads.
+fn reads(operation: &str) -> bool {
+    let (service, name) = operation.split_once(':').expect("a service and its operation");
+    service == "dns" || name.starts_with("Get") || name.starts_with("List")
+}
+
 impl Cloud {
-    pub fn new(hand: Hand, seed: u64) -> Self {
+    pub fn new(hand: Hand, seed: u64, api: Api) -> Self {
         let state = State {
             hand,
+            api,
             random: Random::seeded(seed),
             delays: Delays::default(),
             zones: Zones::default(),
+            others: OtherNames::default(),
             identities: Identities::default(),
             faults: Faults::default(),
             lag: SignedDuration::ZERO,
@@ -102,22 +134,31 @@ impl Cloud {
             guard: Guard::default(),
             calls: BTreeMap::new(),
             mutations: 0,
+            sent: 0,
             told: std::env::var_os("TRACE").is_some(),
             statuses: 0,
             watches_words: false,
+            trouble_until: Timestamp::MIN,
         };
-        Self { shared: Arc::new(Mutex::new(state)), process: Arc::default() }
+        Self { process: Arc::new(Process::by(state.hand.clone())), shared: Arc::new(Mutex::new(state)) }
     }
 
     /// A cloud like this one, which goes its own way from now on.
-    pub fn fork(&self, hand: Hand) -> Self {
-        let state = State { hand, ..self.state().clone() };
-        Self { shared: Arc::new(Mutex::new(state)), process: Arc::default() }
+    pub fn fork(&self, hand: Hand, api: Api) -> Self {
+        let process = Process::by(hand.clone());
+        let state = State { hand, api, ..self.state().clone() };
+        Self { shared: Arc::new(Mutex::new(state)), process: Arc::new(process) }
     }
 
-    /// The same cloud, reached by a process that has just started.
-    pub fn for_new_process(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), process: Arc::default() }
+    /// The same cloud, reached by a process that has just started, and that reads the time from this hand.
+    pub fn for_new_process(&self, hand: Hand) -> Self {
+        let process = Process { began: self.state().now().as_second(), ..Process::by(hand) };
+        Self { shared: Arc::clone(&self.shared), process: Arc::new(process) }
+    }
+
+    /// When the process was started.
+    pub fn began(&self) -> Timestamp {
+        Timestamp::from_second(self.process.began).expect("a time of the story")
     }
 
     /// Kills the process: none of its calls goes on.
@@ -152,6 +193,23 @@ impl Cloud {
     /// Lets the time pass until `time`: changes arrive, verifications end, in their order.
     pub fn pass_until(&self, time: Timestamp) {
         self.state().pass_until(time);
+    }
+
+    /// A call of the operator's that reads.
+    pub async fn read<T>(
+        &self,
+        operation: &'static str,
+        object: &str,
+        act: impl FnOnce(&mut State) -> Result<T, CloudError> + Send,
+    ) -> Result<AsOf<T>, CloudError> {
+        let sent = self.as_of_now(());
+        let answer = self.call(operation, object, act).await?;
+        Ok(sent.map(|()| answer))
+    }
+
+    /// Something that is known now, by the process's clock.
+    pub fn as_of_now<T>(&self, answer: T) -> AsOf<T> {
+        AsOf { time: self.process.clock.now(), answer }
     }
 
     /// A call of the operator's: counted, struck by faults, carried out.
@@ -194,17 +252,15 @@ impl Cloud {
 
     /// Why a call is not even sent.
     fn barred(&self, operation: &str) -> Option<ErrorKind> {
-        let reads = operation.starts_with("ses:Get")
-            || operation.starts_with("ses:List")
-            || operation.starts_with("route53:Get")
-            || operation.starts_with("route53:List");
-        let kind = if operation.starts_with("api:") { ErrorKind::Unavailable } else { ErrorKind::NotLeading };
-        (self.is_deposed() && !reads).then_some(kind)
+        let of_api = operation.starts_with("api:");
+        let kind = if of_api { ErrorKind::Unavailable } else { ErrorKind::NotLeading };
+        (self.is_deposed() && (of_api || !reads(operation))).then_some(kind)
     }
 
     fn struck(&self, operation: &'static str, object: &str) -> Option<Strike> {
         let mut state = self.state();
         *state.calls.entry(operation).or_default() += 1;
+        state.sent += usize::from(!reads(operation));
         let now = state.now();
         let strike = state.faults.strike(operation, object, now);
         if state.told {
@@ -243,7 +299,7 @@ impl State {
     fn pass_until(&mut self, time: Timestamp) {
         loop {
             self.look();
-            let next = self.zones.next_arrival().into_iter().chain(self.identities.next_turn()).min();
+            let next = self.zones.next_arrival().into_iter().chain(self.identities.next_turn).min();
             match next {
                 Some(next) if next <= time => self.hand.move_to(next.max(self.hand.now())),
                 Some(_) | None => break,
@@ -256,7 +312,7 @@ impl State {
     fn look(&mut self) {
         let now = self.now();
         let changed = self.zones.arrive(now) | std::mem::take(&mut self.identities.touched);
-        if !changed && self.identities.next_turn().is_none_or(|turn| turn > now) {
+        if !changed && self.identities.next_turn.is_none_or(|turn| turn > now) {
             return;
         }
         self.identities.look(&self.zones, now, &self.delays, &mut self.random);

@@ -1,15 +1,18 @@
 //! Zones, record sets, changes on their way, and what resolvers see.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
-use ses_operator::cloud::{CloudError, ErrorKind};
+use ses_operator::cloud::{AsOf, CloudError, ErrorKind};
 use ses_operator::dns::{DnsProvider, HostedZone, RecordChange, RecordSet, RecordType, Subtree, ZoneId};
 use ses_operator::domain_name::DomainName;
 
 use super::{Cloud, State, error};
 use crate::random::Random;
+
+/// So many of the sets that resolvers saw are remembered.
+const REMEMBERED: usize = 256;
 
 type Place = (DomainName, RecordType);
 type Sets = BTreeMap<Place, RecordSet>;
@@ -18,6 +21,8 @@ type Changed = BTreeMap<Place, Option<RecordSet>>;
 
 /// Reads never lag behind by more.
 const LONGEST_LAG: SignedDuration = SignedDuration::from_mins(10);
+/// A change leaves at most so long after the status was written that claims its records.
+const CLAIM_STANDS: SignedDuration = SignedDuration::from_mins(2);
 
 /// A hosted zone.
 #[derive(Clone, Debug)]
@@ -30,10 +35,14 @@ pub struct Zone {
     pub sets: Sets,
     /// What resolvers see.
     pub served: Sets,
+    /// What others than the operator left at each place where they wrote last.
+    pub others: Sets,
     /// What changes for them, and when.
     arriving: VecDeque<(Timestamp, Changed)>,
     /// What stood before each change of late.
     before: VecDeque<(Timestamp, Changed)>,
+    /// What resolvers saw at each place until then.
+    saw: VecDeque<(Timestamp, Place, RecordSet)>,
     /// A listing shows so many sets at most.
     pub page: usize,
 }
@@ -45,6 +54,8 @@ pub struct Zones {
     /// Whether resolvers may see something else since they were asked last.
     touched: bool,
     changes: BTreeMap<String, Timestamp>,
+    /// When each zone was removed that is no more.
+    pub removed: BTreeMap<String, Timestamp>,
 }
 
 impl Zones {
@@ -54,7 +65,7 @@ impl Zones {
         let delegated = !self.zones.iter().any(|zone| zone.name == name);
         let ns = RecordSet::new(name.clone(), RecordType::Ns, 172_800, vec!["ns-1.awsdns-01.org.".to_owned()]);
         let sets: Sets = [((name.clone(), RecordType::Ns), ns)].into();
-        let served = sets.clone();
+        let (served, others) = (sets.clone(), sets.clone());
         self.touched = true;
         self.zones.push(Zone {
             id,
@@ -62,16 +73,13 @@ impl Zones {
             delegated,
             sets,
             served,
+            others,
             arriving: VecDeque::new(),
             before: VecDeque::new(),
+            saw: VecDeque::new(),
             page: 300,
         });
         self.zones.last_mut().expect("just added")
-    }
-
-    pub fn remove(&mut self, id: &str) {
-        self.touched = true;
-        self.zones.retain(|zone| zone.id.0 != id);
     }
 
     pub fn zone(&mut self, id: &str) -> &mut Zone {
@@ -95,11 +103,27 @@ impl Zones {
         for zone in &mut self.zones {
             while zone.arriving.front().is_some_and(|(at, _)| *at <= now) {
                 let (_, arrived) = zone.arriving.pop_front().expect("there is a front");
+                let before =
+                    arrived.keys().filter_map(|place| Some((now, place.clone(), zone.served.get(place)?.clone())));
+                zone.saw.extend(before);
+                while zone.saw.len() > REMEMBERED {
+                    zone.saw.pop_front();
+                }
                 put(&mut zone.served, arrived);
                 changed = true;
             }
         }
         changed
+    }
+
+    /// What a resolver answers now.
+    pub fn resolve(&self, name: &DomainName, record_type: &RecordType) -> &[String] {
+        self.values(name, record_type, |zone| &zone.served)
+    }
+
+    /// What it will answer once all changes have arrived.
+    fn standing(&self, name: &DomainName, record_type: &RecordType) -> &[String] {
+        self.values(name, record_type, |zone| &zone.sets)
     }
 
     /// The zone that the world asks for a name.
@@ -108,12 +132,21 @@ impl Zones {
         self.zones.iter().filter(holds).max_by_key(|zone| zone.name.label_count())
     }
 
-    /// What a resolver answers now.
-    pub fn resolve(&self, name: &DomainName, record_type: &RecordType) -> Vec<String> {
+    /// The values at a name in the zone that the world asks.
+    fn values(&self, name: &DomainName, record_type: &RecordType, sets: impl Fn(&Zone) -> &Sets) -> &[String] {
         let zone = self.asked_for(name);
-        let set = zone.and_then(|zone| zone.served.get(&(name.clone(), record_type.clone())));
-        set.map(|set| set.values.clone()).unwrap_or_default()
+        let set = zone.and_then(|zone| sets(zone).get(&(name.clone(), record_type.clone())));
+        set.map(|set| &set.values[..]).unwrap_or_default()
     }
+}
+
+/// The `_dmarc` names that a batch changes.
+fn policies(changes: &[RecordChange]) -> BTreeSet<DomainName> {
+    let sets = changes.iter().map(|change| match change {
+        RecordChange::Create(set) | RecordChange::Delete(set) => set,
+    });
+    let is_policy = |set: &&RecordSet| set.record_type == RecordType::Txt && set.name.as_str().starts_with("_dmarc.");
+    sets.filter(is_policy).map(|set| set.name.clone()).collect()
 }
 
 fn put(sets: &mut Sets, changed: Changed) {
@@ -202,6 +235,12 @@ impl Zone {
         Ok(served_at)
     }
 
+    /// Until when resolvers last saw a set at a place that was as it should be.
+    pub fn served_until(&self, place: &Place, holds: impl Fn(&RecordSet) -> bool) -> Option<Timestamp> {
+        let last = self.saw.iter().rev().find(|(_, of, set)| of == place && holds(set));
+        last.map(|(until, _, _)| *until)
+    }
+
     /// What stands here has stood here for long.
     pub fn age(&mut self) {
         self.before.clear();
@@ -224,10 +263,12 @@ impl Zone {
         let place = (DomainName::new(name), RecordType::parse(record_type));
         let mut changes: Vec<RecordChange> =
             self.sets.get(&place).cloned().map(RecordChange::Delete).into_iter().collect();
+        self.others.remove(&place);
         if !values.is_empty() {
             let values = values.iter().map(|value| (*value).to_owned()).collect();
-            let ttl = 300;
-            changes.push(RecordChange::Create(RecordSet::new(place.0, place.1, ttl, values)));
+            let set = RecordSet::new(place.0.clone(), place.1.clone(), 300, values);
+            self.others.insert(place, set.clone());
+            changes.push(RecordChange::Create(set));
         }
         if !changes.is_empty() {
             self.change(&changes, now, random).expect("a change that Route 53 takes");
@@ -236,6 +277,14 @@ impl Zone {
 }
 
 impl State {
+    /// Somebody deletes a zone.
+    pub fn remove_zone(&mut self, id: &str) {
+        let now = self.now();
+        self.zones.touched = true;
+        self.zones.removed.insert(id.to_owned(), now);
+        self.zones.zones.retain(|zone| zone.id.0 != id);
+    }
+
     fn intrude(&mut self) {
         let Some(intruder) = self.intruder.take() else { return };
         let now = self.now();
@@ -251,9 +300,18 @@ impl State {
         }
     }
 
-    fn change_records(&mut self, id: &ZoneId, changes: &[RecordChange]) -> Result<String, CloudError> {
+    /// Carries out a change that was sent by a process that began at `began`.
+    fn change_records(
+        &mut self,
+        id: &ZoneId,
+        changes: &[RecordChange],
+        began: Timestamp,
+    ) -> Result<String, CloudError> {
         const OPERATION: &str = "route53:ChangeResourceRecordSets";
         let now = self.now();
+        let policies = policies(changes);
+        let before: Vec<Vec<String>> =
+            policies.iter().map(|name| self.zones.standing(name, &RecordType::Txt).to_vec()).collect();
         let zone = self.zones.zones.iter_mut().find(|zone| &zone.id == id);
         let Some(zone) = zone else {
             return Err(error(ErrorKind::NotFound, OPERATION, id, "no hosted zone of that ID"));
@@ -261,7 +319,25 @@ impl State {
         let served_at = zone
             .change(changes, now, &mut self.random)
             .map_err(|message| error(ErrorKind::Conflict, OPERATION, id, &message))?;
-        self.guard.records(id, &self.zones, &self.identities, changes);
+        let (api, known_since) = (self.api.clone(), began.max(now - CLAIM_STANDS));
+        self.guard.records(zone, changes, |set| api.claims(&id.0, &set.name, &set.record_type, known_since));
+        for (name, before) in policies.iter().zip(before) {
+            let after = self.zones.standing(name, &RecordType::Txt);
+            let domain = name.as_str().trim_start_matches("_dmarc.");
+            let goes = api
+                .kept()
+                .resources()
+                .any(|resource| resource.spec.domain == domain && resource.metadata.deletion_timestamp.is_some());
+            self.guard.policy(name, &before, after, goes);
+        }
+        let goes = |domain: &DomainName| {
+            let kept = api.kept();
+            let mut of_domain = kept.resources().filter(|resource| domain.is(&resource.spec.domain));
+            of_domain.any(|resource| resource.metadata.deletion_timestamp.is_some())
+        };
+        self.guard.uses(id, &self.zones, &self.identities, changes, goes);
+        let broken = self.broken_merges(changes);
+        self.guard.harm.extend(broken);
         self.mutations += 1;
         let change = format!("C{}", self.zones.changes.len() + 1);
         self.zones.changes.insert(change.clone(), served_at);
@@ -283,7 +359,7 @@ impl Route53 {
 }
 
 impl DnsProvider for Route53 {
-    async fn hosted_zones(&self) -> Result<Vec<HostedZone>, CloudError> {
+    async fn hosted_zones(&self) -> Result<AsOf<Vec<HostedZone>>, CloudError> {
         let list = |state: &mut State| {
             let zones = state.zones.zones.iter();
             Ok(zones
@@ -294,19 +370,19 @@ impl DnsProvider for Route53 {
                 })
                 .collect())
         };
-        self.0.call("route53:ListHostedZonesByName", "", list).await
+        self.0.read("route53:ListHostedZonesByName", "", list).await
     }
 
-    async fn listing(&self, zone: &ZoneId) -> Result<Vec<RecordSet>, CloudError> {
+    async fn listing(&self, zone: &ZoneId) -> Result<AsOf<Vec<RecordSet>>, CloudError> {
         const OPERATION: &str = "route53:ListResourceRecordSets";
         let list = |state: &mut State| {
             let (now, lag) = (state.now(), state.lag);
             Ok(state.zones.find(OPERATION, zone)?.shown(now, lag).values().cloned().collect())
         };
-        self.0.call(OPERATION, &zone.0, list).await
+        self.0.read(OPERATION, &zone.0, list).await
     }
 
-    async fn subtree(&self, zone: &ZoneId, root: &DomainName) -> Result<Subtree, CloudError> {
+    async fn subtree(&self, zone: &ZoneId, root: &DomainName) -> Result<AsOf<Subtree>, CloudError> {
         const OPERATION: &str = "route53:ListResourceRecordSets";
         let list = |state: &mut State| {
             let (now, lag) = (state.now(), state.lag);
@@ -322,30 +398,31 @@ impl DnsProvider for Route53 {
             }
             Ok(Subtree { record_sets, complete })
         };
-        self.0.call(OPERATION, &zone.0, list).await
+        self.0.read(OPERATION, &zone.0, list).await
     }
 
-    async fn record_sets(&self, zone: &ZoneId, name: &DomainName) -> Result<Vec<RecordSet>, CloudError> {
+    async fn record_sets(&self, zone: &ZoneId, name: &DomainName) -> Result<AsOf<Vec<RecordSet>>, CloudError> {
         const OPERATION: &str = "route53:ListResourceRecordSets";
         let list = |state: &mut State| {
             let (now, lag) = (state.now(), state.lag);
             let zone = state.zones.find(OPERATION, zone)?;
             Ok(zone.shown(now, lag).values().filter(|set| &set.name == name).cloned().collect())
         };
-        self.0.call(OPERATION, &zone.0, list).await
+        self.0.read(OPERATION, &zone.0, list).await
     }
 
     async fn change(&self, zone: &ZoneId, changes: &[RecordChange]) -> Result<String, CloudError> {
         self.0.state().intrude();
-        self.0.call("route53:ChangeResourceRecordSets", &zone.0, |state| state.change_records(zone, changes)).await
+        let change = |state: &mut State| state.change_records(zone, changes, self.0.began());
+        self.0.call("route53:ChangeResourceRecordSets", &zone.0, change).await
     }
 
-    async fn is_in_sync(&self, change_id: &str) -> Result<bool, CloudError> {
+    async fn is_in_sync(&self, change_id: &str) -> Result<AsOf<bool>, CloudError> {
         const OPERATION: &str = "route53:GetChange";
         let ask = |state: &mut State| match state.zones.changes.get(change_id) {
             Some(served_at) => Ok(*served_at <= state.now()),
             None => Err(error(ErrorKind::NotFound, OPERATION, change_id, "no such change")),
         };
-        self.0.call(OPERATION, change_id, ask).await
+        self.0.read(OPERATION, change_id, ask).await
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 use ses_operator::api::spec::MxFailureBehavior;
-use ses_operator::cloud::{CloudError, ErrorKind, Region};
+use ses_operator::cloud::{AsOf, CloudError, ErrorKind, Region};
 use ses_operator::dns::RecordType;
 use ses_operator::domain_name::DomainName;
 use ses_operator::ses::VerificationStatus::{Failed, NotStarted, Pending, Success, TemporaryFailure};
@@ -61,10 +61,35 @@ struct Check {
     turn: Option<(bool, Timestamp)>,
 }
 
+/// What SES looks for in DNS, made once for the tokens that it belongs to.
+#[derive(Clone, Debug, Default)]
+struct Sought {
+    tokens: Vec<String>,
+    /// The DKIM records: names and targets.
+    aliases: Vec<(DomainName, String)>,
+    /// The one value of the MX set.
+    exchanger: String,
+}
+
+impl Sought {
+    fn of(key: &IdentityKey, dkim: &Dkim) -> Self {
+        let signed_by = dkim.signing_hosted_zone.clone();
+        let signed_by = signed_by.unwrap_or_else(|| regions::default_signing_hosted_zone(&key.region));
+        let below = key.domain.child("_domainkey");
+        let alias = |token: &String| (below.child(token), signed_by.child(token).to_string());
+        Self {
+            tokens: dkim.tokens.clone(),
+            aliases: dkim.tokens.iter().map(alias).collect(),
+            exchanger: format!("10 {}", regions::feedback_host(&key.region)),
+        }
+    }
+}
+
 /// An identity as SES holds it.
 #[derive(Clone, Debug)]
 pub struct Held {
     pub identity: Identity,
+    sought: Sought,
     dkim: Check,
     mail_from: Check,
     /// Made by somebody else.
@@ -73,14 +98,24 @@ pub struct Held {
     pub foreign_tags: BTreeSet<String>,
     /// Whether the configuration set and the MAIL FROM domain are somebody else's.
     pub foreign_settings: bool,
+    /// Until when DKIM was verified, where it ceased to be.
+    pub dkim_until: Option<Timestamp>,
+    /// The MAIL FROM domain that was verified, and until when.
+    pub mail_from_until: Option<(DomainName, Timestamp)>,
+    /// When somebody else changed a setting last.
+    pub by_hand: Option<Timestamp>,
 }
 
 /// All identities of the account.
 #[derive(Clone, Debug, Default)]
 pub struct Identities {
     pub held: BTreeMap<IdentityKey, Held>,
+    /// The identities that were deleted last, and when.
+    pub gone: BTreeMap<IdentityKey, (Timestamp, Held)>,
     /// Whether an identity was made or changed since SES looked last.
     pub(super) touched: bool,
+    /// When a verification ends if the records stay as they were when SES looked last.
+    pub(super) next_turn: Option<Timestamp>,
     made: usize,
     /// What stood from each change and read of late, while reads lag behind.
     past: VecDeque<(Timestamp, BTreeMap<IdentityKey, Held>)>,
@@ -160,47 +195,51 @@ impl Identities {
         }
     }
 
-    /// The identity of a story, to change it behind the operator's back.
-    pub fn held(&mut self, domain: &str) -> &mut Held {
+    /// Deletes an identity, and answers with it if there was one.
+    fn remove(&mut self, key: &IdentityKey, now: Timestamp) -> Option<Held> {
+        let held = self.held.remove(key)?;
         self.touched = true;
-        self.held.iter_mut().find(|(key, _)| key.domain.as_str() == domain).expect("an identity of the story").1
-    }
-
-    pub(super) fn next_turn(&self) -> Option<Timestamp> {
-        let turns = self.held.values().flat_map(|held| {
-            let dkim = held.dkim.next_turn(held.identity.dkim.status);
-            let mail_from = held.identity.mail_from.as_ref().and_then(|found| held.mail_from.next_turn(found.status));
-            dkim.into_iter().chain(mail_from)
-        });
-        turns.min()
+        self.gone.insert(key.clone(), (now, held.clone()));
+        self.changed(now);
+        Some(held)
     }
 
     /// SES looks at the records of every identity.
     pub(super) fn look(&mut self, zones: &Zones, now: Timestamp, delays: &Delays, random: &mut Random) {
+        self.next_turn = None;
         for (key, held) in &mut self.held {
             let dkim = &mut held.identity.dkim;
-            let signed_by = dkim.signing_hosted_zone.clone();
-            let signed_by = signed_by.unwrap_or_else(|| regions::default_signing_hosted_zone(&key.region));
-            let right = dkim.tokens.iter().all(|token| {
-                let name = key.domain.child("_domainkey").child(token);
-                zones.resolve(&name, &RecordType::Cname) == [signed_by.child(token).to_string()]
-            });
+            if held.sought.tokens != dkim.tokens {
+                held.sought = Sought::of(key, dkim);
+            }
+            let stands = |(name, target): &(DomainName, String)| {
+                zones.resolve(name, &RecordType::Cname) == std::slice::from_ref(target)
+            };
+            let right = held.sought.aliases.iter().all(stands);
             let delay = |right| if right { delays.dkim } else { delays.notice };
             if dkim.status == NotStarted {
                 dkim.status = Pending;
             }
             let turned = held.dkim.look(dkim.status, right, now, |right| draw(random, delay(right)));
+            if dkim.status == Success && turned.is_some() {
+                held.dkim_until = Some(now);
+            }
             dkim.status = turned.unwrap_or(dkim.status);
             if let Some(mail_from) = &mut held.identity.mail_from {
                 let found = zones.resolve(&mail_from.domain, &RecordType::Mx);
-                let wanted = format!("10 {}", regions::feedback_host(&key.region));
-                let right = found.len() == 1 && found[0].trim_end_matches('.').eq_ignore_ascii_case(&wanted);
+                let wanted = &held.sought.exchanger;
+                let right = found.len() == 1 && found[0].trim_end_matches('.').eq_ignore_ascii_case(wanted);
                 let delay = |right| if right { delays.mail_from } else { delays.notice };
                 let turned = held.mail_from.look(mail_from.status, right, now, |right| draw(random, delay(right)));
+                if mail_from.status == Success && turned.is_some() {
+                    held.mail_from_until = Some((mail_from.domain.clone(), now));
+                }
                 mail_from.status = turned.unwrap_or(mail_from.status);
             }
+            let mail_from = held.identity.mail_from.as_ref().and_then(|found| held.mail_from.next_turn(found.status));
+            let turns = held.dkim.next_turn(held.identity.dkim.status).into_iter().chain(mail_from);
+            self.next_turn = self.next_turn.into_iter().chain(turns).min();
         }
-        self.changed(now);
     }
 
     fn tokens(&mut self) -> Vec<String> {
@@ -227,10 +266,19 @@ impl Identities {
         };
         let foreign_tags = if foreign { new.tags.keys().cloned().collect() } else { BTreeSet::new() };
         let (dkim, mail_from) = (Check::started(now), Check::started(now));
-        self.held.insert(
-            key.clone(),
-            Held { identity: identity.clone(), dkim, mail_from, foreign, foreign_tags, foreign_settings: false },
-        );
+        let held = Held {
+            identity: identity.clone(),
+            sought: Sought::of(key, &identity.dkim),
+            dkim,
+            mail_from,
+            foreign,
+            foreign_tags,
+            foreign_settings: false,
+            dkim_until: None,
+            mail_from_until: None,
+            by_hand: None,
+        };
+        self.held.insert(key.clone(), held);
         identity
     }
 }
@@ -242,6 +290,11 @@ fn draw(random: &mut Random, (low, high): (i64, i64)) -> i64 {
 impl Held {
     pub fn put_mail_from(&mut self, put: Option<(DomainName, MxFailureBehavior)>, now: Timestamp, restarts: bool) {
         let before = self.identity.mail_from.take();
+        let goes_on = put.as_ref().map(|(domain, _)| domain);
+        if let Some(lost) = before.as_ref().filter(|before| before.status == Success && Some(&before.domain) != goes_on)
+        {
+            self.mail_from_until = Some((lost.domain.clone(), now));
+        }
         let Some((domain, behavior)) = put else { return };
         let goes_on = before.filter(|before| before.domain == domain && (before.status != Failed || !restarts));
         if goes_on.is_none() {
@@ -253,6 +306,22 @@ impl Held {
 }
 
 impl State {
+    /// The identity of a story, to change it behind the operator's back.
+    pub fn by_hand(&mut self, domain: &str) -> &mut Held {
+        let now = self.now();
+        let held = &mut self.identities.held;
+        let held = held.iter_mut().find(|(key, _)| key.domain.as_str() == domain).expect("an identity of the story").1;
+        self.identities.touched = true;
+        held.by_hand = Some(now);
+        held
+    }
+
+    /// Somebody else deletes an identity.
+    pub fn remove_identity(&mut self, key: &IdentityKey) {
+        let now = self.now();
+        self.identities.remove(key, now);
+    }
+
     fn change_identity(&mut self, key: &IdentityKey, change: &IdentityChange) -> Result<(), CloudError> {
         let now = self.now();
         let tokens = self.identities.tokens();
@@ -272,6 +341,9 @@ impl State {
             IdentityChange::MailFrom(put) => held.put_mail_from(put, now, self.delays.put_restarts),
             IdentityChange::Signing(enabled) => held.identity.dkim.signing_enabled = enabled,
             IdentityChange::DkimKey(_) => {
+                if held.identity.dkim.status == Success {
+                    held.dkim_until = Some(now);
+                }
                 held.identity.dkim.status = Pending;
                 held.dkim = Check::started(now);
                 if self.delays.new_tokens {
@@ -305,7 +377,7 @@ fn operation(change: &IdentityChange) -> &'static str {
 pub struct Ses(pub Cloud);
 
 impl IdentityService for Ses {
-    async fn list(&self, region: &Region) -> Result<Vec<ListedIdentity>, CloudError> {
+    async fn list(&self, region: &Region) -> Result<AsOf<Vec<ListedIdentity>>, CloudError> {
         let list = |state: &mut State| {
             let (now, lag) = (state.now(), state.lag);
             let held = state.identities.shown(now, lag).iter().filter(|(key, _)| key.region == *region);
@@ -313,18 +385,18 @@ impl IdentityService for Ses {
                 .map(|(key, held)| ListedIdentity { domain: key.domain.clone(), status: held.identity.dkim.status });
             Ok(listed.collect())
         };
-        self.0.call("ses:ListEmailIdentities", region.as_str(), list).await
+        self.0.read("ses:ListEmailIdentities", region.as_str(), list).await
     }
 
-    async fn get(&self, key: &IdentityKey) -> Result<Option<Identity>, CloudError> {
+    async fn get(&self, key: &IdentityKey) -> Result<AsOf<Option<Identity>>, CloudError> {
         let get = |state: &mut State| {
             let (now, lag) = (state.now(), state.lag);
             Ok(state.identities.shown(now, lag).get(key).map(|held| held.identity.clone()))
         };
-        self.0.call("ses:GetEmailIdentity", key.domain.as_str(), get).await
+        self.0.read("ses:GetEmailIdentity", key.domain.as_str(), get).await
     }
 
-    async fn create(&self, key: &IdentityKey, new: &NewIdentity) -> Result<Identity, CloudError> {
+    async fn create(&self, key: &IdentityKey, new: &NewIdentity) -> Result<AsOf<Identity>, CloudError> {
         const OPERATION: &str = "ses:CreateEmailIdentity";
         let create = |state: &mut State| {
             if state.identities.held.contains_key(key) {
@@ -336,7 +408,7 @@ impl IdentityService for Ses {
             state.look();
             Ok(identity)
         };
-        self.0.call(OPERATION, key.domain.as_str(), create).await
+        self.0.read(OPERATION, key.domain.as_str(), create).await
     }
 
     async fn change(&self, key: &IdentityKey, change: &IdentityChange) -> Result<(), CloudError> {
@@ -345,11 +417,10 @@ impl IdentityService for Ses {
 
     async fn delete(&self, key: &IdentityKey) -> Result<(), CloudError> {
         let delete = |state: &mut State| {
-            if let Some(held) = state.identities.held.remove(key) {
+            let now = state.now();
+            if let Some(held) = state.identities.remove(key, now) {
                 state.guard.identity_deleted(&key.domain, &held);
                 state.mutations += 1;
-                let now = state.now();
-                state.identities.changed(now);
             }
             Ok(())
         };

@@ -93,7 +93,7 @@ fn what_somebody_else_set_stays() {
     let mut simulation = Simulation::settled(json!({}));
     {
         let mut state = simulation.state();
-        let held = state.identities.held("example.com");
+        let held = state.by_hand("example.com");
         held.identity.tags.insert("theirs".to_owned(), "1".to_owned());
         held.foreign_tags.insert("theirs".to_owned());
         held.identity.configuration_set = Some("theirs".to_owned());
@@ -107,7 +107,7 @@ fn what_somebody_else_set_stays() {
 #[test]
 fn signing_that_was_switched_off_is_seen_and_switched_on() {
     let mut simulation = Simulation::settled(json!({}));
-    simulation.state().identities.held("example.com").identity.dkim.signing_enabled = false;
+    simulation.state().by_hand("example.com").identity.dkim.signing_enabled = false;
     assert!(simulation.until(hours(24), |simulation| !simulation.events("IdentityPutBack").is_empty()));
     assert!(simulation.identity().expect("an identity").dkim.signing_enabled);
     simulation.until_ready();
@@ -118,7 +118,7 @@ fn signing_that_was_switched_off_is_seen_and_switched_on() {
 #[test]
 fn signing_that_cant_be_switched_on_is_not_called_verified() {
     let mut simulation = Simulation::settled(json!({}));
-    simulation.state().identities.held("example.com").identity.dkim.signing_enabled = false;
+    simulation.state().by_hand("example.com").identity.dkim.signing_enabled = false;
     simulation.strike("ses:PutEmailIdentityDkimAttributes", 1000, Strike::Refuse(ErrorKind::Denied));
     simulation.until_condition("DkimVerified", "False", hours(24));
     assert_eq!(simulation.reason("DkimVerified"), "SigningDisabled");

@@ -110,11 +110,11 @@ fn a_zone_or_an_identity_that_is_gone_is_no_obstacle() {
     for (zone, identity) in [(true, false), (false, true), (true, true)] {
         let mut simulation = Simulation::settled(json!({}));
         if zone {
-            simulation.state().zones.remove(ZONE);
+            simulation.state().remove_zone(ZONE);
         }
         if identity {
             let key = simulation.key();
-            simulation.state().identities.held.remove(&key);
+            simulation.state().remove_identity(&key);
         }
         simulation.operator.restart();
         simulation.delete(NAME);
@@ -281,7 +281,7 @@ fn records_in_a_zone_that_cant_be_told_any_more_hold_the_deletion_and_that_is_sa
             simulation.operator.settings.filters.zones.clear();
             simulation.operator.restart();
         } else {
-            simulation.state().zones.remove("Z2");
+            simulation.state().remove_zone("Z2");
         }
         simulation.pass(hours(1));
         assert!(simulation.is_gone(NAME), "{}", simulation.describe());
@@ -295,7 +295,7 @@ fn an_identity_that_the_status_calls_adopted_stays_though_the_tag_was_taken_off(
     simulation.foreign_identity(&[]);
     simulation.apply(NAME, manifest(json!({"adoptionPolicy": "Adopt"})));
     simulation.until_ready();
-    simulation.state().identities.held("example.com").identity.tags.remove("ses-operator.dev/adopted");
+    simulation.state().by_hand("example.com").identity.tags.remove("ses-operator.dev/adopted");
     simulation.pass(hours(25));
     assert_eq!(simulation.status().identity.map(|identity| identity.adopted), Some(true));
     simulation.delete(NAME);
@@ -310,7 +310,7 @@ fn records_of_two_zones_go() {
     simulation.state().zones.add("Z2", "mail.example.com");
     simulation.apply(NAME, manifest(json!({})));
     simulation.until_ready();
-    simulation.state().zones.remove("Z2");
+    simulation.state().remove_zone("Z2");
     simulation.operator.restart();
     simulation.delete(NAME);
     simulation.pass(minutes(5));

@@ -1,5 +1,6 @@
 //! The walk from monitoring to enforcement.
 
+use jiff::SignedDuration;
 use serde_json::json;
 use ses_operator::cloud::ErrorKind;
 
@@ -31,6 +32,25 @@ fn sixty_days_from_none_to_reject() {
     assert!(events[0].contains("the DMARC stage quarantine begins"), "{events:?}");
     assert_eq!(simulation.status().dmarc.and_then(|dmarc| dmarc.until), None, "the last stage has no end");
     simulation.rests();
+}
+
+#[test]
+fn a_stage_that_ends_while_a_call_is_under_way_is_left_all_the_same() {
+    let mut simulation = Simulation::settled(json!({}));
+    let end = simulation.status().dmarc.and_then(|dmarc| dmarc.until).expect("the first stage ends").0;
+    simulation.pass(end.duration_since(simulation.now()) - minutes(10));
+    let picture = simulation.picture();
+    for seconds in (5..300).step_by(5) {
+        let mut simulation = picture.go_on();
+        let before = SignedDuration::from_secs(seconds);
+        simulation.pass(minutes(10) - before);
+        simulation.state().delays.travel = (10_000, 10_000);
+        simulation.change(json!({"feedbackForwarding": "Disabled"}));
+        simulation.pass(before);
+        simulation.state().delays.travel = (0, 0);
+        simulation.pass(minutes(15));
+        assert_eq!(policy(&simulation), "p=quarantine", "changed {before} before the end: {}", simulation.describe());
+    }
 }
 
 #[test]
@@ -71,11 +91,9 @@ fn a_pinned_stage_is_taken_at_once_a_weaker_one_too_and_let_go_of() {
     simulation.change(json!({"dmarcPolicy": {"activeStage": "reject"}}));
     simulation.pass(minutes(5));
     assert_eq!(policy(&simulation), "p=reject");
-    simulation.state().guard.may_weaken_dmarc = true;
     simulation.change(json!({"dmarcPolicy": {"activeStage": "monitor"}}));
     simulation.pass(minutes(5));
     assert_eq!(policy(&simulation), "p=none");
-    simulation.state().guard.may_weaken_dmarc = false;
     simulation.change(json!({}));
     simulation.pass(days(31));
     assert_eq!(policy(&simulation), "p=quarantine");
@@ -120,6 +138,38 @@ fn a_policy_taken_out_of_the_spec_leaves_its_record_and_says_so_once() {
     assert!(simulation.is_gone(NAME));
     assert_eq!(simulation.values(DMARC, "TXT"), values, "a record that was let go outlives the resource");
     simulation.no_harm();
+}
+
+#[test]
+fn a_policy_that_is_let_go_while_its_zone_is_in_doubt_stays_and_is_told_of_once() {
+    let mut simulation = Simulation::settled(json!({}));
+    let values = simulation.values(DMARC, "TXT");
+    simulation.protect_values(DMARC, "TXT", &[values[0].as_str()]);
+    simulation.state().zones.add("Z2", "example.com");
+    simulation.change(json!({"dmarcPolicy": null}));
+    simulation.pass(days(1));
+    assert!(simulation.condition("Stalled").contains("HostedZoneAmbiguous"), "{}", simulation.describe());
+    assert_eq!(simulation.events("DmarcReleased").len(), 1);
+    simulation.state().remove_zone("Z2");
+    simulation.until_ready();
+    simulation.delete(NAME);
+    simulation.pass(minutes(5));
+    assert!(simulation.is_gone(NAME));
+    assert_eq!(simulation.values(DMARC, "TXT"), values);
+    simulation.no_harm();
+}
+
+#[test]
+fn a_record_that_meant_the_same_all_along_goes_with_the_resource() {
+    let stages = json!([{"name": "reject", "policy": "Reject"}]);
+    let mut simulation = Simulation::settled(json!({"dmarcPolicy": {"stages": stages, "subdomainPolicy": "Reject"}}));
+    simulation.change(json!({"dmarcPolicy": {"stages": stages}}));
+    simulation.pass(hours(2));
+    assert!(simulation.values(DMARC, "TXT")[0].contains("sp=reject"), "it is not written anew for its text");
+    simulation.delete(NAME);
+    simulation.pass(minutes(5));
+    simulation.no_orphans();
+    assert!(simulation.is_gone(NAME));
 }
 
 #[test]

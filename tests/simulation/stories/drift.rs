@@ -47,7 +47,6 @@ fn every_kind_of_record_is_put_back_whatever_was_done_to_it() {
 #[test]
 fn a_stronger_dmarc_record_of_somebody_else_is_drift_and_not_weakened_in_silence() {
     let mut simulation = Simulation::settled(json!({}));
-    simulation.state().guard.may_weaken_dmarc = true;
     simulation.tamper("_dmarc.example.com", "TXT", &["\"v=DMARC1; p=reject\""]);
     simulation.pass(minutes(61));
     let events = simulation.events("RecordPutBack");
@@ -115,7 +114,7 @@ fn attributes_that_others_change_are_put_back_with_an_event() {
     for (what, edit) in edits {
         let mut simulation = Simulation::settled(spec.clone());
         let before = simulation.identity();
-        edit(&mut simulation.state().identities.held("example.com").identity);
+        edit(&mut simulation.state().by_hand("example.com").identity);
         simulation.pass(hours(24));
         assert_eq!(simulation.identity(), before, "{what}");
         let events = simulation.events("IdentityPutBack");
@@ -130,7 +129,7 @@ fn a_mail_from_domain_that_others_cleared_is_put_back_and_contended_where_they_i
     let mut simulation = Simulation::settled(json!({}));
     let mut looks = 0;
     while !simulation.is("Stalled", "True") {
-        simulation.state().identities.held("example.com").identity.mail_from = None;
+        simulation.state().by_hand("example.com").identity.mail_from = None;
         looks += 1;
         simulation.request(&looks.to_string());
         simulation.pass(minutes(4));
@@ -152,7 +151,7 @@ fn another_mail_from_domain_is_put_back() {
     {
         let mut state = simulation.state();
         let now = state.now();
-        let held = state.identities.held("example.com");
+        let held = state.by_hand("example.com");
         held.put_mail_from(Some((DomainName::new("x.example.com"), MxFailureBehavior::UseDefaultValue)), now, true);
     }
     simulation.pass(hours(24));
@@ -167,7 +166,7 @@ fn another_mail_from_domain_is_put_back() {
 fn an_identity_that_others_deleted_is_made_again_and_old_tokens_go() {
     let mut simulation = Simulation::settled(json!({}));
     let key = simulation.key();
-    simulation.state().identities.held.remove(&key);
+    simulation.state().remove_identity(&key);
     simulation.pass(minutes(16));
     assert!(simulation.identity().is_some(), "{}", simulation.describe());
     simulation.until_ready();

@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 use serde_json::json;
+use ses_operator::api::status::RecordOrigin;
 
 use crate::random::Random;
 use crate::simulation::{NAME, Simulation, days, hours, manifest, minutes};
@@ -29,6 +30,48 @@ fn answers_that_are_old_lead_to_the_same_end() {
 }
 
 #[test]
+fn what_was_written_a_moment_ago_stays_ours_though_a_read_shows_what_stood_before() {
+    for (adoption, lag) in [("Fail", 50), ("Fail", 90), ("Adopt", 90)] {
+        let mut simulation = Simulation::settled(json!({"adoptionPolicy": adoption}));
+        simulation.state().lag = seconds(lag);
+        simulation.change(json!({"adoptionPolicy": adoption, "dmarcPolicy": {"activeStage": "reject"}}));
+        for _ in 0..10 {
+            simulation.pass(seconds(10));
+            simulation.operator.restart();
+        }
+        simulation.until_ready();
+        assert_eq!(simulation.events("RecordConflict"), [""; 0]);
+        assert_eq!(simulation.events("RecordPutBack"), [""; 0]);
+        let records = simulation.status().records;
+        assert!(records.iter().all(|entry| entry.ours && entry.origin == RecordOrigin::Created), "{records:?}");
+        simulation.pass(hours(2));
+        simulation.rests();
+    }
+}
+
+#[test]
+fn what_an_old_read_does_not_show_yet_is_not_done_again_and_again() {
+    let mut simulation = Simulation::new();
+    simulation.foreign_identity(&[("theirs", "1")]);
+    simulation.state().lag = seconds(90);
+    simulation.apply(NAME, manifest(json!({"adoptionPolicy": "Adopt"})));
+    simulation.pass(seconds(1));
+    assert_eq!(simulation.calls("ses:TagResource"), 1);
+    simulation.until_ready();
+    assert!(simulation.calls("ses:TagResource") < 10, "{}", simulation.calls("ses:TagResource"));
+
+    let mut simulation = Simulation::settled(json!({}));
+    simulation.state().lag = seconds(90);
+    simulation.delete(NAME);
+    simulation.pass(seconds(1));
+    assert_eq!(simulation.calls("ses:DeleteEmailIdentity"), 1);
+    simulation.pass(minutes(10));
+    assert!(simulation.is_gone(NAME), "{}", simulation.describe());
+    assert!(simulation.calls("ses:DeleteEmailIdentity") < 10);
+    simulation.no_orphans();
+}
+
+#[test]
 fn a_watch_that_lags_behind_leads_to_the_same_end() {
     let spec = json!({"mailFromSubdomain": "bounce", "tags": {"team": "mail"}});
     let end = Simulation::settled(spec.clone()).end();
@@ -52,7 +95,6 @@ fn a_resource_that_was_made_anew_under_its_name_knows_what_is_its_own() {
         simulation.api.kept().watch_lag = seconds(lag);
         simulation.api.replace(NAME, manifest(json!({})));
         simulation.operator.wake(NAME);
-        simulation.operator.watch(NAME);
         simulation.pass(hours(3));
         assert_eq!(simulation.end(), end, "{lag} s\n{}", simulation.describe());
         assert_eq!(simulation.writes().0, aws, "nothing is written in AWS");

@@ -179,7 +179,7 @@ fn adopted_with_settings_of_others() -> Simulation {
     {
         let mut state = simulation.state();
         let now = state.now();
-        let held = state.identities.held("example.com");
+        let held = state.by_hand("example.com");
         held.identity.configuration_set = Some("theirs".to_owned());
         held.identity.feedback_forwarding = false;
         held.put_mail_from(Some((DomainName::new("old.example.com"), MxFailureBehavior::UseDefaultValue)), now, true);

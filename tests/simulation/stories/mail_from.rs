@@ -1,5 +1,6 @@
 //! The MAIL FROM domain, and RejectMessage only once it is verified.
 
+use jiff::SignedDuration;
 use serde_json::json;
 use ses_operator::api::spec::MxFailureBehavior;
 use ses_operator::cloud::ErrorKind;
@@ -29,6 +30,25 @@ fn reject_message_follows_the_verification() {
 }
 
 #[test]
+fn a_put_that_waited_long_for_its_turn_is_waited_for_from_when_it_was_made() {
+    const PUT: &str = "ses:PutEmailIdentityMailFromAttributes";
+    let mut simulation = Simulation::new();
+    simulation.state().delays.mail_from = (7200, 7200);
+    simulation.apply(NAME, manifest(json!({})));
+    simulation.pass(SignedDuration::from_secs(30));
+    simulation.state().delays.travel = (100_000, 100_000);
+    assert!(simulation.until(hours(1), |simulation| simulation.calls(PUT) == 1));
+    let put_at = simulation.now();
+    simulation.state().delays.travel = (0, 0);
+    assert!(simulation.until(hours(1), |simulation| simulation.status().mail_from.is_some()));
+    let since = simulation.status().mail_from.expect("it is set").since.0;
+    assert!(since >= put_at, "it was put at {put_at}, and is said to be so since {since}");
+    let polled = simulation.calls("ses:GetEmailIdentity");
+    simulation.pass(since.duration_since(simulation.now()) + minutes(16));
+    assert_eq!(simulation.calls("ses:GetEmailIdentity"), polled + 4, "after 1, 2, 4 and 8 minutes");
+}
+
+#[test]
 fn a_changed_behavior_is_put_and_said() {
     let mut simulation = Simulation::settled(json!({"mxFailureBehavior": null}));
     assert_eq!(behavior(&simulation), Some(MxFailureBehavior::UseDefaultValue));
@@ -50,7 +70,7 @@ fn a_behavior_that_nobody_asked_for_stays_as_it_was_found_and_one_that_was_asked
         let mut state = simulation.state();
         let now = state.now();
         let put = Some((DomainName::new("mail.example.com"), MxFailureBehavior::UseDefaultValue));
-        state.identities.held("example.com").put_mail_from(put, now, true);
+        state.by_hand("example.com").put_mail_from(put, now, true);
     }
     simulation.pass(hours(2));
     let mail_from = simulation.identity().and_then(|identity| identity.mail_from).expect("it was put");
@@ -59,7 +79,7 @@ fn a_behavior_that_nobody_asked_for_stays_as_it_was_found_and_one_that_was_asked
         let mut state = simulation.state();
         let now = state.now();
         let put = Some((DomainName::new("mail.example.com"), MxFailureBehavior::RejectMessage));
-        state.identities.held("example.com").put_mail_from(put, now, true);
+        state.by_hand("example.com").put_mail_from(put, now, true);
     }
     let adopts = json!({"adoptionPolicy": "Adopt", "mxFailureBehavior": null});
     simulation.apply(NAME, manifest(adopts.clone()));

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 use ses_operator::api::status::{RecordOrigin, RecordPurpose};
+use ses_operator::cloud::ErrorKind;
+use ses_operator::dns::public::Asked;
 
 use crate::cloud::faults::Strike;
 use crate::simulation::{NAME, Simulation, hours, manifest, minutes};
@@ -16,14 +18,34 @@ fn merge() -> Value {
 
 /// A policy of others beside another value, with a TTL of its own; the manifest is Ready there.
 fn merged() -> Simulation {
-    let mut simulation = Simulation::new();
-    simulation.protect(AT, "TXT", &["\"theirs\""]);
-    simulation.tamper(AT, "TXT", &["\"theirs\"", THEIRS]);
+    let mut simulation = with_a_policy(THEIRS);
     simulation.apply(NAME, manifest(merge()));
     simulation.until_ready();
     simulation.pass(hours(1));
     simulation
 }
+
+/// This policy of others beside another value of theirs.
+fn with_a_policy(policy: &str) -> Simulation {
+    let simulation = Simulation::new();
+    simulation.protect(AT, "TXT", &["\"theirs\""]);
+    simulation.tamper(AT, "TXT", &["\"theirs\"", policy]);
+    simulation
+}
+
+/// `_spf.example.net` has a policy of so many look-ups, without the one that leads to it.
+fn publish_a_policy_of(simulation: &Simulation, look_ups: usize) {
+    let mut state = simulation.state();
+    state.others.publish("x.example.net", Asked::Txt, &["v=spf1 -all"]);
+    let policy = format!("v=spf1{} -all", " include:x.example.net".repeat(look_ups));
+    state.others.publish("_spf.example.net", Asked::Txt, &[&policy]);
+}
+
+/// A policy of others that includes it.
+const INCLUDING: &str = "\"v=spf1 include:_spf.example.net ~all\"";
+const INCLUDING_MERGED: &str = "\"v=spf1 include:_spf.example.net include:amazonses.com ~all\"";
+/// The look-up in public DNS.
+const QUERY: &str = "dns:Query";
 
 fn policies(simulation: &Simulation) -> Vec<String> {
     simulation.values(AT, "TXT").into_iter().filter(|value| value.contains("v=spf1")).collect()
@@ -42,9 +64,7 @@ fn ttl(simulation: &Simulation) -> Option<u32> {
 
 #[test]
 fn only_our_term_is_put_in_and_only_it_is_taken_out() {
-    let mut simulation = Simulation::new();
-    simulation.protect(AT, "TXT", &["\"theirs\""]);
-    simulation.tamper(AT, "TXT", &["\"theirs\"", THEIRS]);
+    let mut simulation = with_a_policy(THEIRS);
     let before = ttl(&simulation);
     simulation.apply(NAME, manifest(merge()));
     simulation.until_ready();
@@ -111,18 +131,145 @@ fn another_mail_from_label_takes_our_term_out_of_the_old_one() {
 }
 
 #[test]
-fn what_can_not_be_merged_with_is_told_with_the_reason() {
-    let ten = "v=spf1 a mx ptr exists:x include:1.x include:2.x include:3.x include:4.x include:5.x include:6.x ~all";
-    for (policy, reason) in [(ten, "it would need 11 look-ups"), ("v=spf1 -include:amazonses.com ~all", "refuses SES")]
-    {
+fn what_can_not_be_merged_with_is_told_with_the_reason_and_the_remedy() {
+    let ten = "v=spf1 ptr ptr exists:%{i}.x ptr ptr ptr ptr ptr ptr include:_spf.example.net ~all";
+    for (policy, reason) in [
+        (
+            ten,
+            "can't be merged with: it would need 11 look-ups, and SPF allows 10: ptr 1, ptr 1, exists:%{i}.x 1, ptr 1, …;",
+        ),
+        (
+            "v=spf1 include:nowhere.example ~all",
+            "\"include:nowhere.example\" leads to nowhere.example, which publishes no",
+        ),
+        ("v=spf1 ip:192.0.2.1 ~all", "\"ip:192.0.2.1\" in the policy of mail.example.com is no term of SPF"),
+        ("v=spf1 -include:amazonses.com ~all", "it says \"-include:amazonses.com\" already, which refuses SES"),
+    ] {
         let mut simulation = Simulation::new();
+        publish_a_policy_of(&simulation, 0);
         simulation.protect(AT, "TXT", &[&format!("\"{policy}\"")]);
         simulation.apply(NAME, manifest(merge()));
         simulation.pass(hours(1));
         let stalled = simulation.condition("Stalled");
         assert!(stalled.starts_with("True RecordConflict") && stalled.contains(reason), "{stalled}");
+        assert!(stalled.contains("take out of that policy what it can do without"), "{stalled}");
         simulation.rests();
     }
+}
+
+#[test]
+fn look_ups_count_through_all_includes_and_a_shorter_policy_is_merged_with() {
+    let mut simulation = with_a_policy(INCLUDING);
+    publish_a_policy_of(&simulation, 9);
+    simulation.apply(NAME, manifest(merge()));
+    simulation.pass(hours(1));
+    let stalled = simulation.condition("Stalled");
+    let count = "it would need 11 look-ups, and SPF allows 10: include:_spf.example.net 10, include:amazonses.com 1;";
+    assert!(stalled.starts_with("True RecordConflict") && stalled.contains(count), "{stalled}");
+    assert_eq!(policies(&simulation), [INCLUDING]);
+    simulation.rests();
+    // Whoever publishes what is included has mended it, and nobody tells us.
+    publish_a_policy_of(&simulation, 8);
+    simulation.until_ready();
+    assert_eq!(policies(&simulation), [INCLUDING_MERGED]);
+    simulation.rests();
+}
+
+#[test]
+fn three_look_ups_that_find_nothing_are_told_by_name_until_one_finds_something() {
+    let policy = "\"v=spf1 a:old.example.net mx:old.example.net a:new.example.net ~all\"";
+    let mut simulation = with_a_policy(policy);
+    simulation.apply(NAME, manifest(merge()));
+    simulation.pass(hours(1));
+    let stalled = simulation.condition("Stalled");
+    let told =
+        "3 of its look-ups find nothing, and SPF allows 2: old.example.net A, old.example.net MX, new.example.net A;";
+    assert!(stalled.starts_with("True RecordConflict") && stalled.contains(told), "{stalled}");
+    assert_eq!(policies(&simulation), [policy]);
+    simulation.state().others.publish("new.example.net", Asked::A, &["192.0.2.1"]);
+    simulation.until_ready();
+    assert!(policies(&simulation)[0].contains("include:amazonses.com ~all"), "{}", simulation.describe());
+}
+
+#[test]
+fn a_name_that_can_not_be_resolved_is_told_and_asked_for_again_and_nothing_is_merged_blindly() {
+    let mut simulation = with_a_policy(INCLUDING);
+    publish_a_policy_of(&simulation, 2);
+    simulation.strike_object(QUERY, "x.example.net", 40, Strike::Refuse(ErrorKind::Unavailable));
+    simulation.apply(NAME, manifest(merge()));
+    simulation.until_condition("DkimVerified", "True", hours(1));
+    simulation.pass(minutes(2));
+    let ready = simulation.condition("Ready");
+    assert!(ready.starts_with("False DnsUnavailable: a look-up in public DNS for x.example.net TXT"), "{ready}");
+    assert!(ready.contains("nothing is put into the SPF policy of mail.example.com before that is known"), "{ready}");
+    let records = simulation.condition("RecordsPublished");
+    assert!(records.starts_with("False RecordsMissing: missing or different: mail.example.com TXT"), "{records}");
+    assert_eq!(simulation.condition("Stalled"), "", "nobody is asked to act");
+    assert_eq!(policies(&simulation), [INCLUDING]);
+    simulation.until_ready();
+    assert_eq!(policies(&simulation), [INCLUDING_MERGED]);
+    simulation.rests();
+}
+
+#[test]
+fn what_is_merged_is_counted_anew_only_when_our_term_must_be_put_back() {
+    let mut simulation = with_a_policy(INCLUDING);
+    publish_a_policy_of(&simulation, 8);
+    simulation.apply(NAME, manifest(merge()));
+    simulation.until_ready();
+    simulation.pass(hours(1));
+    let asked = simulation.calls(QUERY);
+    assert!(asked > 0);
+    // Somebody else's policy is longer by now, and ours is left as it is.
+    publish_a_policy_of(&simulation, 9);
+    simulation.pass(hours(50));
+    assert_eq!(simulation.calls(QUERY), asked, "nobody counts while our term stands");
+    assert!(simulation.is("Ready", "True"), "{}", simulation.describe());
+    simulation.tamper(AT, "TXT", &["\"theirs\"", INCLUDING]);
+    simulation.pass(hours(1));
+    let stalled = simulation.condition("Stalled");
+    assert!(stalled.starts_with("True RecordConflict") && stalled.contains("it would need 11 look-ups"), "{stalled}");
+    assert_eq!(policies(&simulation), [INCLUDING]);
+    publish_a_policy_of(&simulation, 8);
+    simulation.until_ready();
+    assert_eq!(policies(&simulation), [INCLUDING_MERGED]);
+    simulation.delete(NAME);
+    simulation.pass(minutes(5));
+    assert_eq!(policies(&simulation), [INCLUDING], "{}", simulation.describe());
+    simulation.no_harm();
+}
+
+#[test]
+fn while_a_drift_can_not_be_counted_the_claim_stays_and_the_policy_too() {
+    let mut simulation = with_a_policy(INCLUDING);
+    publish_a_policy_of(&simulation, 1);
+    simulation.apply(NAME, manifest(merge()));
+    simulation.until_ready();
+    simulation.pass(hours(1));
+    simulation.strike(QUERY, 60, Strike::Refuse(ErrorKind::Unavailable));
+    simulation.tamper(AT, "TXT", &["\"theirs\"", INCLUDING]);
+    let noticed = simulation.until(hours(2), |simulation| simulation.is("RecordsPublished", "False"));
+    assert!(noticed, "{}", simulation.describe());
+    assert_eq!(origin(&simulation), Some(RecordOrigin::Merged));
+    assert_eq!(policies(&simulation), [INCLUDING]);
+    simulation.until_ready();
+    assert_eq!(policies(&simulation), [INCLUDING_MERGED]);
+    assert_eq!(simulation.events("RecordPutBack").len(), 1);
+    simulation.no_harm();
+}
+
+#[test]
+fn nobody_is_asked_where_nothing_is_to_be_merged() {
+    for fields in [json!({}), json!({"dns": {"onConflict": "Overwrite"}})] {
+        let mut simulation = with_a_policy(INCLUDING);
+        simulation.apply(NAME, manifest(fields));
+        simulation.pass(hours(3));
+        assert_eq!(simulation.calls(QUERY), 0);
+    }
+    let mut simulation = Simulation::new();
+    simulation.apply(NAME, manifest(merge()));
+    simulation.until_ready();
+    assert_eq!(simulation.calls(QUERY), 0, "nobody's policy stands there");
 }
 
 #[test]
@@ -178,12 +325,12 @@ fn with_the_status_lost_it_is_still_known_that_only_the_term_is_ours() {
 
 #[test]
 fn killed_at_every_call_the_end_is_the_same_and_nothing_stays() {
-    let calls: usize = merged().state().calls.values().sum();
+    let simulation = merged();
+    assert!(simulation.calls(QUERY) > 0, "the look-ups are among them");
+    let calls: usize = simulation.state().calls.values().sum();
     for call in 0..calls {
         for strike in [Strike::DieBefore, Strike::DieAfter, Strike::LoseAnswer] {
-            let mut simulation = Simulation::new();
-            simulation.protect(AT, "TXT", &["\"theirs\""]);
-            simulation.tamper(AT, "TXT", &["\"theirs\"", THEIRS]);
+            let mut simulation = with_a_policy(THEIRS);
             simulation.state().faults.add("", call, 1, strike);
             simulation.apply(NAME, manifest(merge()));
             simulation.pass(hours(2));

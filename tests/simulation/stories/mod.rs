@@ -11,6 +11,7 @@ mod drift;
 mod faults;
 mod forged;
 mod handover;
+mod lost_answers;
 mod mail_from;
 mod merging;
 mod ownership;

@@ -38,7 +38,7 @@ fn what_was_found_is_named_and_what_was_ours_may_get_its_tags_back() {
 
     let mut simulation = Simulation::settled(json!({}));
     let tags = simulation.identity().expect("an identity").tags;
-    simulation.state().identities.held("example.com").identity.tags.clear();
+    simulation.state().by_hand("example.com").identity.tags.clear();
     simulation.pass(hours(25));
     let stalled = simulation.condition("Stalled");
     assert!(stalled.contains("was this resource's, and its tags do not say so any more (it has no tags)"), "{stalled}");
@@ -49,7 +49,7 @@ fn what_was_found_is_named_and_what_was_ours_may_get_its_tags_back() {
     let writes = simulation.writes();
     simulation.pass(hours(5));
     assert_eq!(simulation.writes(), writes, "it is said once\n{}", simulation.describe());
-    simulation.state().identities.held("example.com").identity.tags = tags;
+    simulation.state().by_hand("example.com").identity.tags = tags;
     simulation.pass(minutes(31));
     assert!(simulation.is("Ready", "True"), "{}", simulation.describe());
     assert!(simulation.status().records.iter().all(|entry| entry.ours));
@@ -62,7 +62,7 @@ fn a_key_of_another_origin_is_left_alone_even_where_adoption_is_allowed() {
         let mut simulation = Simulation::new();
         simulation.foreign_identity(&[("team", "other")]);
         let easy = simulation.identity().expect("an identity").dkim.origin;
-        simulation.state().identities.held("example.com").identity.dkim.origin =
+        simulation.state().by_hand("example.com").identity.dkim.origin =
             SigningOrigin::Other(origin.to_owned());
         simulation.apply(NAME, manifest(json!({"adoptionPolicy": "Adopt"})));
         simulation.pass(hours(1));
@@ -72,7 +72,7 @@ fn a_key_of_another_origin_is_left_alone_even_where_adoption_is_allowed() {
         assert_eq!(simulation.writes().0, 0);
         simulation.rests();
         // Its twin: with Easy DKIM it is adopted.
-        simulation.state().identities.held("example.com").identity.dkim.origin = easy;
+        simulation.state().by_hand("example.com").identity.dkim.origin = easy;
         simulation.until_ready();
         assert_eq!(simulation.events("IdentityAdopted").len(), 1);
     }
@@ -87,7 +87,7 @@ fn an_identity_is_claimed_only_for_what_it_is_now_not_for_what_was_read_before()
     assert!(simulation.condition("Stalled").contains("set spec.adoptionPolicy to Adopt"));
     for (tag, value) in [("cluster", "cluster-2"), ("namespace", "mail"), ("name", "theirs")] {
         let mut state = simulation.state();
-        let tags = &mut state.identities.held("example.com").identity.tags;
+        let tags = &mut state.by_hand("example.com").identity.tags;
         tags.insert(format!("ses-operator.dev/{tag}"), value.to_owned());
     }
     simulation.change(json!({"adoptionPolicy": "Adopt"}));
@@ -121,7 +121,7 @@ fn what_a_lost_owner_made_is_adopted_as_the_message_says_and_stays() {
     let stalled = simulation.condition_of("other", "Stalled");
     assert!(stalled.contains("take the tags ses-operator.dev/cluster, /namespace and /name off"), "{stalled}");
     for tag in ["cluster", "namespace", "name"] {
-        simulation.state().identities.held("example.com").identity.tags.remove(&format!("ses-operator.dev/{tag}"));
+        simulation.state().by_hand("example.com").identity.tags.remove(&format!("ses-operator.dev/{tag}"));
     }
     let records = simulation.state().zones.zone("Z1").sets.len();
     assert!(simulation.until(hours(20), |simulation| simulation.condition_of("other", "Ready").starts_with("True")));
@@ -165,7 +165,7 @@ fn an_adopted_identitys_own_mail_from_domain_is_not_managed_where_the_spec_asks_
         let mut state = simulation.state();
         let now = state.now();
         let put = Some((DomainName::new("old.example.com"), MxFailureBehavior::RejectMessage));
-        state.identities.held("example.com").put_mail_from(put, now, true);
+        state.by_hand("example.com").put_mail_from(put, now, true);
     }
     let spec = manifest(json!({"adoptionPolicy": "Adopt", "mailFromSubdomain": null, "mxFailureBehavior": null}));
     simulation.apply(NAME, spec);
@@ -312,9 +312,9 @@ fn whoever_reads_another_claim_after_its_own_yields() {
     // The answer is lost, and before the next look another cluster has put its name over ours.
     simulation.strike("ses:TagResource", 1, crate::cloud::faults::Strike::LoseAnswer);
     assert!(simulation.until(minutes(1), tagged));
-    let tags = &mut simulation.state().identities.held("example.com").identity.tags.clone();
+    let tags = &mut simulation.state().by_hand("example.com").identity.tags.clone();
     tags.insert("ses-operator.dev/cluster".to_owned(), "cluster-2".to_owned());
-    simulation.state().identities.held("example.com").identity.tags.clone_from(tags);
+    simulation.state().by_hand("example.com").identity.tags.clone_from(tags);
     let writes = simulation.writes().0;
     simulation.pass(hours(1));
     assert!(simulation.condition("Stalled").contains("of the cluster cluster-2"), "{}", simulation.describe());

@@ -49,6 +49,35 @@ fn every_error_of_every_operation_is_said_and_overcome() {
 }
 
 #[test]
+fn what_was_true_of_the_last_spec_is_not_said_of_the_next_one_while_aws_can_not_be_asked() {
+    let mut simulation = Simulation::settled(json!({}));
+    simulation.strike("route53:ListHostedZonesByName", 1000, Strike::Refuse(ErrorKind::Unavailable));
+    simulation.change(json!({"mailFromSubdomain": "bounce", "dmarcPolicy": {"activeStage": "reject"}}));
+    simulation.pass(minutes(20));
+    for about in ["RecordsPublished", "DmarcPublished"] {
+        assert!(simulation.condition(about).starts_with("Unknown AwsUnavailable"), "{}", simulation.describe());
+    }
+    assert!(simulation.is("DkimVerified", "True"), "no spec changes that");
+    simulation.state().faults.clear();
+    simulation.until_ready();
+}
+
+#[test]
+fn a_zone_that_can_not_be_read_hides_nothing_of_what_is_on_its_way_in_another() {
+    let mut simulation = Simulation::empty(1);
+    simulation.state().zones.add("Z1", "example.com");
+    simulation.state().zones.add("Z2", "mail.example.com");
+    simulation.apply(NAME, manifest(json!({})));
+    simulation.until_ready();
+    simulation.pass(hours(2));
+    simulation.strike_object("route53:ListResourceRecordSets", "Z2", 1000, Strike::Refuse(ErrorKind::Unavailable));
+    simulation.change(json!({"dmarcPolicy": {"activeStage": "reject"}}));
+    let written = simulation.until(minutes(20), |simulation| simulation.reason("DmarcPublished") == "ChangePending");
+    assert!(written, "{}", simulation.describe());
+    assert_eq!(simulation.reason("RecordsPublished"), "ChangePending", "{}", simulation.describe());
+}
+
+#[test]
 fn a_domain_that_works_goes_on_being_ready_while_aws_can_not_be_asked() {
     for kind in [ErrorKind::Throttled, ErrorKind::Unavailable] {
         for operation in ["ses:GetEmailIdentity", "route53:ListHostedZonesByName", "route53:ListResourceRecordSets"] {

@@ -117,7 +117,7 @@ fn what_hides_our_names_is_seen_in_a_large_zone_too() {
 #[test]
 fn a_zone_that_was_deleted_stalls_and_a_new_one_is_filled() {
     let mut simulation = Simulation::settled(json!({}));
-    simulation.state().zones.remove("Z1");
+    simulation.state().remove_zone("Z1");
     simulation.pass(minutes(61));
     assert!(simulation.condition("Stalled").contains("HostedZoneNotFound"), "{}", simulation.describe());
     simulation.state().zones.add("Z9", "example.com");

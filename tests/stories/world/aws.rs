@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use aws_sdk_sesv2::operation::get_email_identity::GetEmailIdentityOutput as Identity;
 use ses_operator_rig::aws::{Fault, FaultKind, Request, Service};
 
-use super::{REGION, World};
+use super::{OPERATOR, REGION, World};
 
 impl World {
     /// The records of the story's zone without its own NS and SOA: `NAME TYPE TTL VALUE …`.
@@ -47,6 +47,12 @@ impl World {
     pub(crate) async fn writes_since(&self, mark: u64) -> Result<Vec<Request>> {
         let requests = self.account.requests_since(mark).await?;
         Ok(requests.into_iter().filter(|request| request.mutation).collect())
+    }
+
+    /// How many calls the operators of this story have made.
+    pub(crate) async fn calls(&self) -> Result<usize> {
+        let requests = self.account.requests().await?;
+        Ok(requests.iter().filter(|request| request.sender.as_deref() == Some(OPERATOR)).count())
     }
 
     /// How often an operation was called since then.

@@ -7,6 +7,13 @@ pub(crate) fn full() -> Value {
     json!({"mailFromSubdomain": "mail", "mxFailureBehavior": "UseDefaultValue", "dmarcPolicy": walk()})
 }
 
+/// Everything that can be asked for.
+pub(crate) fn everything() -> Value {
+    let more =
+        json!({"mxFailureBehavior": "RejectMessage", "feedbackForwarding": "Disabled", "tags": {"team": "mail"}});
+    with(full(), more)
+}
+
 /// From monitoring to enforcement in sixty days.
 pub(crate) fn walk() -> Value {
     json!({

@@ -76,13 +76,7 @@ impl View<'_> {
         if self.status.dkim.is_none() {
             return self.without_identity(about);
         }
-        if let Some(error) = self.observed.zones.as_ref().err().or_else(|| self.records_failure()) {
-            return self.unreadable(about, error);
-        }
         let findings = &self.plan.findings;
-        if findings.is_empty() {
-            return self.unread(about);
-        }
         let drifted: Vec<String> = findings.iter().filter_map(drift).collect();
         let missing: Vec<&Finding> =
             findings.iter().filter(|finding| !self.is_served(finding) && !self.is_on_its_way(finding)).collect();
@@ -99,6 +93,13 @@ impl View<'_> {
             );
         }
         if findings.iter().all(|finding| self.is_served(finding)) {
+            // Of those that could be read.
+            if let Some(error) = self.observed.zones.as_ref().err().or_else(|| self.records_failure()) {
+                return self.unreadable(about, error);
+            }
+            if findings.is_empty() {
+                return self.unread(about);
+            }
             let besides: String =
                 staying(self.plan).chain(self.plan.warnings.clone()).map(|besides| format!("; {besides}")).collect();
             return Said::yes(about, Reason::Published, format!("all {} records are served{besides}", findings.len()));
@@ -132,7 +133,8 @@ impl View<'_> {
     }
 
     fn is_on_its_way(&self, finding: &Finding) -> bool {
-        self.was_written(finding) || (finding.verdict == Verdict::Right && !finding.in_sync)
+        let stands = matches!(finding.verdict, Verdict::Right | Verdict::Unshown);
+        self.was_written(finding) || (stands && !finding.in_sync)
     }
 
     fn was_written(&self, finding: &Finding) -> bool {
@@ -154,6 +156,11 @@ fn drift(finding: &Finding) -> Option<String> {
     match &finding.verdict {
         Verdict::Drifted(Some(found)) => Some(format!("{record} held \"{found}\"")),
         Verdict::Drifted(None) => Some(format!("{record} was removed")),
-        Verdict::Right | Verdict::Missing | Verdict::Outdated | Verdict::Foreign(_) | Verdict::Obstructed(_) => None,
+        Verdict::Right
+        | Verdict::Missing
+        | Verdict::Outdated
+        | Verdict::Unshown
+        | Verdict::Foreign(_)
+        | Verdict::Obstructed(_) => None,
     }
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from bisect import insort
 
 from moto.ses.models import ses_backends
 
@@ -10,6 +11,7 @@ from .clock import Clock, rfc3339
 from .dns import PublicDns
 from .faults import Faults
 from .identity import Identity
+from .name_server import NameServer
 from .rate_limits import RateLimits
 from .request_log import RequestLog
 from .route53 import Route53
@@ -25,6 +27,7 @@ class Account:
         self.id = account_id
         self.lock = threading.RLock()
         self.clock = Clock()
+        self._name_server: NameServer | None = None
         self._empty()
 
     def _empty(self) -> None:
@@ -33,11 +36,13 @@ class Account:
         self.rate_limits = RateLimits()
         self.log = RequestLog()
         self.zones: dict = {}  # by ID; deleted ones too, for the history
+        self.zones_in_order: list = []  # the same, in the order of a listing by name
         self.references: set = set()  # of the callers who made them
         self.dns = PublicDns()
-        self.changes: dict = {}  # Route 53's change id -> (submitted, public)
+        self.changes: dict = {}  # Route 53's change id -> (submitted, public, its zone's ID)
         self.identities: dict = {}  # Region -> name -> identity
         self.ever: dict = {}  # the same with lists of identities, oldest first: deleted ones too
+        self.names: dict = {}  # Region -> the names of all that ever were, in order
         self._number = 0
 
     def reset(self) -> None:
@@ -45,6 +50,8 @@ class Account:
         with self.lock:
             self._empty()
             self.clock.reset()
+            if self._name_server is not None:
+                self._name_server.queries.clear()
             for backend in ses_backends[self.id].values():
                 backend.reset()
 
@@ -52,6 +59,12 @@ class Account:
         """Never the same twice: a new key must not equal an old one."""
         self._number += 1
         return self._number
+
+    def name_server(self) -> NameServer:
+        """Public DNS on the wire, from the first time that somebody asks for it; a reset leaves it where it is."""
+        if self._name_server is None:
+            self._name_server = NameServer(self)
+        return self._name_server
 
     def ses(self, region: str) -> Ses:
         """SES of a Region."""
@@ -61,6 +74,14 @@ class Account:
         """Route 53."""
         return Route53(self)
 
+    def zone_of(self, request) -> str | None:
+        """The ID of the zone that a request to Route 53 is about; None when it is about none, or another service's."""
+        if request.service != "route53" or not request.params.get("Id"):
+            return None
+        if request.operation == "GetChange":
+            return self.changes.get(request.target, (None, None, None))[2]
+        return request.target
+
     def evolve(self) -> float:
         """Brings every identity up to now; answers now."""
         now = self.clock.now()
@@ -68,16 +89,26 @@ class Account:
             identity.evolve(now)
         return now
 
+    def look_again(self) -> None:
+        """Whatever was worked out ahead may be otherwise by now."""
+        now = self.clock.now()
+        for identity in self.all_identities():
+            identity.wake(now)
+
     def add_zone(self, zone: Zone) -> None:
         """Another zone."""
         self.zones[zone.id] = zone
+        insort(self.zones_in_order, zone, key=lambda one: one.place)
         self.references.add(zone.caller_reference)
         self.dns.add(zone)
 
     def add(self, identity: Identity) -> None:
         """Another identity."""
         self.identities.setdefault(identity.region, {})[identity.name] = identity
-        self.ever.setdefault(identity.region, {}).setdefault(identity.name, []).append(identity)
+        ever = self.ever.setdefault(identity.region, {})
+        if identity.name not in ever:
+            insort(self.names.setdefault(identity.region, []), identity.name)
+        ever.setdefault(identity.name, []).append(identity)
 
     def all_identities(self):
         """All that ever were."""

@@ -47,11 +47,14 @@ class Clock:
             self._version += 1
             self._changed.notify_all()
 
-    def read(self, after: int | None = None, wait: float = 0.0) -> dict:
-        """What a follower gets; with `after`, only once the clock differs from that version or `wait` has passed."""
+    def read(self, after: int | None = None, wait: float = 0.0, ahead: float = 0.0) -> dict:
+        """What a follower gets; with `after`, only once the clock differs from that version or `wait` has passed.
+
+        `ahead` is for a follower whose clock is to be wrong by so many seconds.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._version != after, timeout=wait if after is not None else 0)
-            return {"now": rfc3339(self._now()), "rate": self._rate, "version": self._version}
+            return {"now": rfc3339(self._now() + ahead), "rate": self._rate, "version": self._version}
 
 
 def rfc3339(seconds: float) -> str:

@@ -47,10 +47,10 @@ class Control:
             return _json({"error": f"{method} {path}: {error}"}, 400)
 
 
-def read_clock(account: Account, _rest: str, asked: dict, _wanted: dict) -> dict:
+def read_clock(account: Account, rest: str, asked: dict, _wanted: dict) -> dict:
     """The time; waits for a change when told which version is known."""
     after = int(asked["after"]) if "after" in asked else None
-    return account.clock.read(after, min(float(asked.get("wait", 0)), LONGEST_WAIT))
+    return account.clock.read(after, min(float(asked.get("wait", 0)), LONGEST_WAIT), float(rest or 0))
 
 
 def change_clock(account: Account, _rest: str, _asked: dict, wanted: dict) -> dict:
@@ -68,6 +68,7 @@ def change_settings(account: Account, _rest: str, _asked: dict, wanted: dict) ->
     """Changes what is named; what happened up to now happened under the old ones."""
     account.evolve()
     account.settings.change(wanted)
+    account.look_again()
     if "seed" in wanted:
         account.faults.seed(wanted["seed"])
     return account.settings.values
@@ -119,7 +120,7 @@ def force_identity(account: Account, rest: str, _asked: dict, wanted: dict) -> d
 def list_identities(account: Account, _rest: str, _asked: dict, _wanted: dict) -> list:
     """When each identity was verified, and the delays that were drawn for it."""
     account.evolve()
-    took = {public: public - submitted for submitted, public in account.changes.values()}
+    took = {public: public - submitted for submitted, public, _ in account.changes.values()}
     identities = (identity for named in account.identities.values() for identity in named.values())
     return [_told(account, identity, took) for identity in identities]
 
@@ -151,6 +152,25 @@ def resolve(account: Account, _rest: str, asked: dict, _wanted: dict) -> dict:
     return {"code": answer.code, "values": list(answer.values)}
 
 
+def name_server(account: Account, _rest: str, _asked: dict, _wanted: dict) -> dict:
+    """Where public DNS answers on the wire."""
+    return {"address": account.name_server().address}
+
+
+def list_queries(account: Account, _rest: str, _asked: dict, _wanted: dict) -> list:
+    """What was asked there."""
+    return account.name_server().queries
+
+
+def change_name(account: Account, rest: str, _asked: dict, wanted: dict) -> dict:
+    """Publishes at a name of other people, or has it fail."""
+    if "code" in wanted:
+        account.dns.others.fail(rest, wanted["code"])
+    else:
+        account.dns.others.publish(rest, wanted["type"], wanted["values"])
+    return {}
+
+
 def reset(account: Account, _rest: str, _asked: dict, _wanted: dict) -> dict:
     """A new account of the same number."""
     account.reset()
@@ -171,6 +191,9 @@ HANDLERS = {
     ("POST", "identities"): force_identity,
     ("POST", "import"): import_state,
     ("GET", "dns"): resolve,
+    ("GET", "nameserver"): name_server,
+    ("GET", "queries"): list_queries,
+    ("PUT", "names"): change_name,
     ("POST", "reset"): reset,
 }
 

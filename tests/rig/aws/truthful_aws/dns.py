@@ -1,10 +1,11 @@
-"""What public DNS would answer from an account's zones, at any time in their history."""
+"""What public DNS would answer from an account's zones, at any time in their history, and of other people's names."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from .names import canonical, is_under, parents
+from .other_names import OtherNames
 from .zones import Zone
 
 CHAIN = 8
@@ -12,78 +13,104 @@ CHAIN = 8
 
 @dataclass(frozen=True)
 class Answer:
-    """`code` is NOERROR, NXDOMAIN or SERVFAIL; NOERROR without values means that the name has other types only."""
+    """`code` is NOERROR, NXDOMAIN, SERVFAIL or SILENCE; NOERROR without values means that the name has other types only."""
 
     code: str
     values: tuple = ()
+    owner: str = ""  # the name that the values are of, after all CNAMEs
+    ttl: int = 0
+    aliases: tuple = ()  # the CNAMEs on the way, as (name, target, TTL)
 
     @property
     def error_type(self) -> str:
         """The word SES uses for an answer that does not help."""
-        if self.code == "SERVFAIL":
+        if self.code in ("SERVFAIL", "SILENCE"):
             return "DNS_SERVER_ERROR"
         if self.code == "NXDOMAIN":
             return "HOST_NOT_FOUND"
         return "INVALID_VALUE" if self.values else "TYPE_NOT_FOUND"
 
 
-NOWHERE, NOBODY = Answer("NXDOMAIN"), Answer("SERVFAIL")
+class Nobody(Exception):
+    """A name is delegated to servers that are nobody's here."""
 
 
 class PublicDns:
-    """A resolver over the zones of one account."""
+    """A resolver over the zones of one account, and over names that are none of theirs."""
 
     def __init__(self) -> None:
+        self.others = OtherNames()
         self._zones: dict = {}  # name -> zones, oldest first
-        self._latest = 0.0  # when the public sees the last change of all
+        self._watchers: dict = {}  # name -> who wants to hear of its changes
 
     def add(self, zone: Zone) -> None:
         """Another zone; deleted ones stay, for the history."""
         self._zones.setdefault(zone.name, []).append(zone)
-        self.changed(zone.public)
+        if not zone.private:
+            zone.watchers = self._watchers
+            for watcher in self._watchers.get(zone.name, ()):
+                watcher.wake(zone.public)
 
     def zones_of(self, name: str) -> list:
         """The zones of a name, oldest first, deleted ones too."""
         return self._zones.get(name, [])
 
-    def changed(self, public: float) -> None:
-        """Whatever changes in a zone is told here too: while nothing does, nobody has to be asked name by name."""
-        self._latest = max(self._latest, public)
-
-    def changes(self, names: list, since: float, until: float) -> list:
-        """The times, both ends included, at which the answers for any of the names may have changed."""
+    def changes(self, names: list, since: float, watcher) -> list:
+        """The times, from one on and in order, at which the answers for any of the names may change: as far as is known
+        now. From now on the watcher is woken for each further one."""
         times, known, ahead = set(), set(), list(names)
-        while ahead and since <= self._latest:
+        while ahead:
             name = ahead.pop()
             if name in known:
                 continue
             known.add(name)
+            for part in (name, *parents(name)):
+                self._watch((part, "*." + part), watcher)
             for zone in self._on_the_way(name):
                 if not zone.private:
                     times.update(zone.public_changes(name, since))
                     ahead.extend(zone.targets(name))
-        return sorted(time for time in times if time <= until)
+        return sorted(times)
+
+    def _watch(self, names: tuple, watcher) -> None:
+        for name in names:
+            self._watchers.setdefault(name, set()).add(watcher)
 
     def resolve(self, name: str, type_: str, at: float) -> Answer:
         """Follows delegations and CNAMEs, as a resolver would."""
-        name = canonical(name)
+        name = owner = canonical(name)
+        aliases: list = []
         for _ in range(CHAIN):
-            zones = [zone for zone in self._on_the_way(name) if zone.is_public_at(at)]
-            if not zones:
-                return NOWHERE
-            zone = _authority(zones, name, at)
-            if zone is None:
-                return NOBODY
-            found = _find(zone, name, at)
+            failure = self.others.failure(name)
+            if failure:
+                return Answer(failure)
+            try:
+                found = self._found(name, at)
+            except Nobody:
+                return Answer("SERVFAIL")
             if found is None:
-                return NOWHERE
+                return Answer("NXDOMAIN", aliases=tuple(aliases))
             record = found.get(type_) or found.get("CNAME")
             if record is None:
-                return Answer("NOERROR")
+                return Answer("NOERROR", aliases=tuple(aliases))
             if record.alias is None and (record.type == type_ or type_ == "CNAME"):
-                return Answer("NOERROR", record.values)
+                return Answer("NOERROR", record.values, owner, record.ttl or 0, tuple(aliases))
             name = canonical(record.alias[1] if record.alias else record.values[0])
-        return NOBODY
+            # An alias of Route 53's is not to be seen: its values stand at its own name.
+            if record.alias is None:
+                aliases.append((owner, name, record.ttl or 0))
+                owner = name
+        return Answer("SERVFAIL")
+
+    def _found(self, name: str, at: float) -> dict | None:
+        """The record sets that answer for a name, by type; None when it does not exist."""
+        zones = [zone for zone in self._on_the_way(name) if zone.is_public_at(at)]
+        if not zones:
+            return self.others.types_at(name)
+        zone = _authority(zones, name, at)
+        if zone is None:
+            raise Nobody
+        return _find(zone, name, at)
 
     def _on_the_way(self, name: str) -> list:
         """The zones a resolver may pass on its way down to a name, shallowest first."""

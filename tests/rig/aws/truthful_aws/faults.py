@@ -6,10 +6,18 @@ import itertools
 import random
 from dataclasses import dataclass
 
-from .wire import AwsError, broken, denied, throttled
+from .wire import (
+    AwsError,
+    broken,
+    denied,
+    prior_request_not_complete,
+    signature_expired,
+    throttled,
+    token_expired,
+)
 
 # Those that answer an error without acting; the others are played where the connection is.
-ERRORS = ("throttle", "server_error", "denied", "prior_request_not_complete")
+ERRORS = ("throttle", "server_error", "denied", "token_expired", "signature_expired", "prior_request_not_complete")
 CONNECTION = ("latency", "lost_answer", "drop", "hang")
 
 
@@ -76,15 +84,19 @@ class Faults:
         return None
 
 
-def error_of(fault: Fault, service: str, operation: str, account: str, resource: str) -> AwsError | None:
-    """The error a fault answers; None for those of the connection."""
+def error_of(fault: Fault, request, now: float) -> AwsError | None:
+    """The error a fault answers to a request; None for those of the connection."""
+    service = request.service
     if fault.kind == "throttle":
         return throttled(service)
     if fault.kind == "server_error":
         return broken(service)
     if fault.kind == "denied":
-        return denied(service, operation, account, resource)
+        return denied(service, request.operation, request.account, request.resource)
+    if fault.kind == "token_expired":
+        return token_expired(service)
+    if fault.kind == "signature_expired":
+        return signature_expired(service, now)
     if fault.kind == "prior_request_not_complete":
-        message = "The request was rejected because Route 53 was still processing a prior request."
-        return AwsError(400, "PriorRequestNotComplete", message)
+        return prior_request_not_complete()
     return None

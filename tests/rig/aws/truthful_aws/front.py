@@ -52,8 +52,12 @@ class Front:
 
     def _answer(self, request: AwsRequest, received: Received) -> Response:
         account = self._accounts.get(request.account)
+        allowed = account.rate_limits.allows(
+            account.settings["rate_limits"], request.service, request.region, request.operation, account.clock
+        )
+        sender = received.headers.get("user-agent", "")
+        entry = account.log.arrived(request, sender, account.clock, account.zone_of(request), _changes(request))
         with account.lock:
-            entry = account.log.arrived(request, account.clock.now(), _changes(request))
             fault = account.faults.strike(request.service, request.operation, request.text)
         if fault:
             entry["fault"] = fault.kind
@@ -61,21 +65,22 @@ class Front:
                 time.sleep(fault.seconds)
             if fault.kind in ("drop", "hang"):
                 raise ConnectionDropped
-        response = self._act(account, request, received, fault)
+        response = self._act(account, request, received, fault, allowed)
+        account.log.done(entry)
         if fault and fault.kind == "lost_answer":
             raise ConnectionDropped
         entry["status"], entry["error"] = response.status, response.error
         return response
 
-    def _act(self, account: Account, request: AwsRequest, received: Received, fault) -> Response:
+    def _act(self, account: Account, request: AwsRequest, received: Received, fault, allowed: bool) -> Response:
         service, operation = request.service, request.operation
         try:
             with account.lock:
-                error = fault and error_of(fault, service, operation, account.id, request.resource)
+                now = account.clock.now()
+                error = fault and error_of(fault, request, now)
                 if error:
                     raise error
-                rates, now = account.settings["rate_limits"], account.clock.now()
-                if not account.rate_limits.allows(rates, service, request.region, operation, now):
+                if not allowed:
                     raise throttled(service)
                 answer = None
                 if service == "ses":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 from .dns import Answer
@@ -51,6 +52,7 @@ class Identity:
         self.dkim = Verification(now)
         # Which verification a MAIL FROM domain had since when; None without a domain.
         self.mail_froms: list = [(now, None)]
+        self._due = now  # before then nothing can have come of what the DNS serves
 
     @property
     def config(self) -> Config:
@@ -71,6 +73,7 @@ class Identity:
 
     def set(self, now: float, **changes) -> None:
         """Changes settings."""
+        self._due = now
         self.versions.append((now, replace(self.config, **changes)))
 
     def set_mail_from(self, domain: str, behavior: str, now: float) -> None:
@@ -84,25 +87,33 @@ class Identity:
             current.restart(now)
         self.set(now, mail_from=domain, behavior=behavior)
 
+    def restart_dkim(self, now: float, **keys) -> None:
+        """New keys, or the same again, whose verification starts anew."""
+        self.set(now, key_made=now, **keys)
+        self.dkim.restart(now)
+
+    def wake(self, at: float) -> None:
+        """From then on the DNS may serve something else."""
+        self._due = min(self._due, at)
+
     def evolve(self, now: float) -> None:
-        """Catches up with the DNS."""
-        if self.deleted is not None:
+        """Catches up with the DNS. Mostly there is nothing to catch up with, and a list asks this of a thousand."""
+        if self.deleted is not None or now < self._due:
             return
-        settings, dns, config = self.account.settings, self.account.dns, self.config
-        self.dkim.evolve(
-            lambda at: self.dkim_problem(at) is None,
-            dns.changes(self.dkim_names(), self.dkim.looked, now),
-            settings.delay("dkim", self.name),
-            now,
-        )
-        mail_from = self.mail_froms[-1][1]
+        settings, config, mail_from = self.account.settings, self.config, self.mail_froms[-1][1]
+        of_dkim = self._evolve(self.dkim, self.dkim_names(), self.dkim_problem, settings.delay("dkim", self.name), now)
+        self._due = of_dkim
         if mail_from is not None:
-            mail_from.evolve(
-                lambda at: self.mail_from_problem(at) is None,
-                dns.changes([config.mail_from], mail_from.looked, now),
-                settings.delay("mail_from", config.mail_from),
-                now,
-            )
+            delay = settings.delay("mail_from", config.mail_from)
+            self.wake(self._evolve(mail_from, [config.mail_from], self.mail_from_problem, delay, now))
+
+    def _evolve(self, verification: Verification, names: list, problem, delay: float, now: float) -> float:
+        """Catches up with what decides about one verification; answers when to look again at the latest."""
+        changes = self.account.dns.changes(names, verification.looked, self)
+        ahead = next((time for time in changes if time > now), math.inf)
+        past = [time for time in changes if time <= now]
+        verification.evolve(lambda at: problem(at) is None, past, delay, now)
+        return min(ahead, verification.next_step(delay))
 
     def dkim_names(self) -> list:
         """The names that DKIM depends on."""
@@ -128,9 +139,10 @@ class Identity:
 
     def dkim_status_at(self, at: float) -> str:
         """What a read shows; for a moment after the creation it may be that SES has not started."""
-        hesitates = self.account.settings.chance("hesitation", self.name) < 0.5
         status = self.dkim.status_at(at)
-        return "NOT_STARTED" if hesitates and status == "PENDING" and at < self.created + HESITATION else status
+        is_fresh = status == "PENDING" and at < self.created + HESITATION
+        hesitates = is_fresh and self.account.settings.chance("hesitation", self.name) < 0.5
+        return "NOT_STARTED" if hesitates else status
 
     def may_send_at(self, at: float) -> bool:
         """A domain goes on sending while SES still hopes that the records come back."""

@@ -30,7 +30,7 @@ def _zone(account, told: dict, then: float) -> Zone:
         zone = Zone(zone_id, name, False, "", f"import {zone_id}", then, then)
         account.add_zone(zone)
     records = [_record(record) for record in told.get("records") or []]
-    account.dns.changed(zone.write({record.key: record for record in records}, then, then))
+    zone.write({record.key: record for record in records}, then, then)
     return zone
 
 

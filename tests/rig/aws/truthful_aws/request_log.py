@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import threading
+import time
+
 from .clock import rfc3339
+
+# SDKs put the name of the program here that AWS_SDK_UA_APP_ID gives it.
+_APP = re.compile(r"\bapp/([^\s]+)")
 
 READS = ("Get", "List", "Assume", "Describe")
 
@@ -11,18 +18,21 @@ class RequestLog:
     """Kept from the moment a request arrives, so that one that hangs can be seen too: its status is 0."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._entries: list = []
 
-    def arrived(self, request, now: float, changes: list | None) -> dict:
+    def arrived(self, request, user_agent: str, clock, zone: str | None, changes: list | None) -> dict:
         """Notes a request; the answer is filled in later."""
-        target = request.target
+        target, app = request.target, _APP.search(user_agent)
         entry = {
-            "seq": len(self._entries) + 1,
-            "at": rfc3339(now),
+            "arrived": rfc3339(time.time()),
+            "done": None,
+            "sender": app.group(1) if app else None,
             "service": request.service,
             "operation": request.operation,
             "region": request.region,
             "target": target,
+            "zone": zone,
             "status": 0,
             "error": None,
             "fault": None,
@@ -31,8 +41,15 @@ class RequestLog:
         }
         if changes is not None:
             entry["changes"] = changes
-        self._entries.append(entry)
+        with self._lock:
+            entry["seq"], entry["at"] = len(self._entries) + 1, rfc3339(clock.now())
+            self._entries.append(entry)
         return entry
+
+    @staticmethod
+    def done(entry: dict) -> None:
+        """It has been acted upon, whoever may hear of it."""
+        entry["done"] = rfc3339(time.time())
 
     def since(self, seq: int) -> list:
         """The requests after a sequence number."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import secrets
 import string
+from bisect import bisect_left
+from itertools import islice
 
 from . import change_batch
 from .names import canonical, escaped, order
-from .route53_xml import Body, change_element, delegation_element, invalid_input, record_element, zone_element
-from .wire import AwsError, Response, answer_xml
+from .route53_xml import Body, change_element, delegation_element, invalid_input, record_elements, zone_element
+from .wire import AwsError, Response, answer_xml, prior_request_not_complete
 from .zones import Zone
 
 LETTERS = string.ascii_uppercase + string.digits
@@ -41,7 +43,7 @@ class Route53:
         private = wanted.text("HostedZoneConfig/PrivateZone") == "true" or wanted.text("VPC/VPCId") is not None
         comment = wanted.text("HostedZoneConfig/Comment") or ""
         zone_id = new_zone_id()
-        change, public = self._change(now, "zone", name)
+        change, public = self._change(now, zone_id, "zone", name)
         zone = Zone(zone_id, name, private, comment, reference, now, public)
         self.account.add_zone(zone)
         answer = {
@@ -62,13 +64,13 @@ class Route53:
         if any(record.name != zone.name or record.type not in ("NS", "SOA") for record in zone.records.values()):
             message = "The specified hosted zone contains non-required resource record sets and so cannot be deleted."
             raise AwsError(400, "HostedZoneNotEmpty", message)
-        change, public = self._change(now, "zone", zone.name)
+        change, public = self._change(now, zone.id, "zone", zone.name)
         zone.delete(now, public)
         self.account.references.discard(zone.caller_reference)
         return answer_xml("DeleteHostedZoneResponse", {"ChangeInfo": change})
 
     def ListHostedZones(self, params: dict, _body: bytes) -> Response:
-        zones, size = sorted(self._seen(), key=lambda zone: zone.id), _page_size(params, 100)
+        zones, size = sorted(self._seen_from(("", "")), key=lambda zone: zone.id), _page_size(params, 100)
         marker = params.get("marker") or ""
         left = [zone for zone in zones if zone.id >= marker]
         answer = {
@@ -82,12 +84,12 @@ class Route53:
 
     def ListHostedZonesByName(self, params: dict, _body: bytes) -> Response:
         """Starts at the name: a caller who does not compare takes a neighbour's zone for its own."""
-        zones, size = sorted(self._seen(), key=lambda zone: zone.place), _page_size(params, 100)
+        size = _page_size(params, 100)
         name, zone_id = params.get("dnsname"), (params.get("hostedzoneid") or "").rsplit("/", 1)[-1]
         if zone_id and not name:
             raise invalid_input("The input includes a hosted zone ID without a DNS name")
         start = (order(canonical(name)), zone_id) if name else ("", "")
-        left = [zone for zone in zones if zone.place >= start]
+        left = list(islice(self._seen_from(start), size + 1))
         more = left[size] if len(left) > size else None
         answer = {
             "HostedZones": self._zone_list(left[:size]),
@@ -114,7 +116,7 @@ class Route53:
             left = zone.listed(start, size + 1)
         more = left[size] if len(left) > size else None
         answer = {
-            "ResourceRecordSets": {"ResourceRecordSet": [record_element(record) for record in left[:size]]},
+            "ResourceRecordSets": {"ResourceRecordSet": [record_elements(record) for record in left[:size]]},
             "IsTruncated": more is not None,
             "NextRecordName": escaped(more.name) if more else None,
             "NextRecordType": more.type if more else None,
@@ -126,12 +128,15 @@ class Route53:
     def ChangeResourceRecordSets(self, params: dict, body: bytes) -> Response:
         zone, now = self._zone(params), self.account.clock.now()
         changes = Body(body).changes()
+        if now < zone.busy_until:
+            raise prior_request_not_complete()
         records, faults = change_batch.apply(zone, changes)
         if faults:
             raise AwsError(400, "InvalidChangeBatch", f"[{', '.join(faults)}]")
+        zone.busy_until = now + self.account.settings["change_takes"]
         written = sorted(f"{change.action} {change.record}" for change in changes)
         changed = {change.record.key: records.get(change.record.key) for change in changes}
-        change, _ = self._change(now, zone.name, *written, publish=lambda public: zone.write(changed, now, public))
+        change, _ = self._change(now, zone.id, zone.name, *written, publish=lambda at: zone.write(changed, now, at))
         return answer_xml("ChangeResourceRecordSetsResponse", {"ChangeInfo": change})
 
     def GetChange(self, params: dict, _body: bytes) -> Response:
@@ -139,15 +144,15 @@ class Route53:
         known = self.account.changes.get(change_id)
         if known is None:
             raise AwsError(404, "NoSuchChange", f"Could not find resource with ID: {change_id}")
-        answer = {"ChangeInfo": change_element(change_id, *known, self.account.clock.now())}
+        submitted, public, _ = known
+        answer = {"ChangeInfo": change_element(change_id, submitted, public, self.account.clock.now())}
         return answer_xml("GetChangeResponse", answer)
 
-    def _change(self, now: float, *about: object, publish=lambda public: public) -> tuple:
-        """Notes a change. A fresh one always answers PENDING, even in an account without delays."""
+    def _change(self, now: float, zone_id: str, *about: object, publish=lambda public: public) -> tuple:
+        """Notes a change of a zone. A fresh one always answers PENDING, even in an account without delays."""
         public = publish(now + self.account.settings.delay("insync", *about))
         change_id = "C" + _random(20)
-        self.account.changes[change_id] = (now, public)
-        self.account.dns.changed(public)
+        self.account.changes[change_id] = (now, public, zone_id)
         return {**change_element(change_id, now, public, now), "Status": "PENDING"}, public
 
     def _zone(self, params: dict) -> Zone:
@@ -157,9 +162,12 @@ class Route53:
             raise no_such_zone(zone_id)
         return zone
 
-    def _seen(self) -> list:
+    def _seen_from(self, place: tuple):
+        """The zones from a place on, in the order of a listing by name, as a read that lags finds them."""
         at = self.account.clock.now() - self.account.settings["read_lag"]
-        return [zone for zone in self.account.zones.values() if zone.listed_at(at)]
+        zones = self.account.zones_in_order
+        first = bisect_left(zones, place, key=lambda zone: zone.place)
+        return (zones[index] for index in range(first, len(zones)) if zones[index].listed_at(at))
 
     def _zone_list(self, zones: list) -> dict:
         return {"HostedZone": [zone_element(zone, zone.records) for zone in zones]}

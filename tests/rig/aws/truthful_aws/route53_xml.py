@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from xml.etree import ElementTree
 
 from .change_batch import Change
 from .clock import rfc3339
 from .names import canonical, escaped
-from .wire import AwsError
+from .wire import AwsError, Xml, elements
 from .zones import RecordSet, Zone
 
 ALIAS = ("HostedZoneId", "DNSName", "EvaluateTargetHealth")
@@ -62,11 +63,12 @@ def _change(node) -> Change:
     return Change(action, RecordSet(name, type_, seconds, values, alias, record.findtext("SetIdentifier"), extras))
 
 
-def record_element(record: RecordSet) -> dict:
-    """A ResourceRecordSet."""
+@lru_cache(maxsize=100_000)
+def record_elements(record: RecordSet) -> Xml:
+    """What is in a ResourceRecordSet. Kept as text: a zone of thousands is listed again and again."""
     alias = record.alias and dict(zip(ALIAS, record.alias))
     values = {"ResourceRecord": [{"Value": value} for value in record.values]} if record.values else None
-    return {
+    told = {
         "Name": escaped(record.name),
         "Type": record.type,
         "SetIdentifier": record.identifier,
@@ -75,6 +77,7 @@ def record_element(record: RecordSet) -> dict:
         "ResourceRecords": values,
         "AliasTarget": alias,
     }
+    return Xml(elements(told))
 
 
 def zone_element(zone: Zone, records: dict) -> dict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -57,6 +58,11 @@ class Server(ThreadingHTTPServer):
 def serve(port: int = 0) -> None:
     """Serves until it is ended; prints the port as its first line, since the system chose it."""
     Handler.front = Front()
+    # A collection stops every answer, for a second where there are identities by the thousand: at a fast clock that is a
+    # minute of AWS's. What lies in cycles is little, and the process ends with its tests.
+    gc.disable()
+    # Nor may a long list keep the others waiting: five milliseconds each, by default.
+    sys.setswitchinterval(0.001)
     server = Server(("127.0.0.1", port), Handler)
     print(server.server_port, flush=True)
     server.serve_forever()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import re
+from bisect import bisect_left
+from itertools import islice
 
 from moto.ses.models import ses_backends
 
@@ -61,15 +63,15 @@ class Ses:
     def ListEmailIdentities(self, params: dict) -> dict:
         now = self.account.clock.now()
         at = now - self.account.settings["read_lag"]
-        found = (self._seen_at(name, at) for name in sorted(self.account.ever.get(self.region, ())))
-        seen = [identity for identity in found if identity is not None]
-        start, size = int(params.get("NextToken") or 0), min(int(params.get("PageSize") or 1000), 1000)
-        page = seen[start : start + size]
-        for identity in page:
+        names, size = self.account.names.get(self.region, []), min(int(params.get("PageSize") or 1000), 1000)
+        first = bisect_left(names, params.get("NextToken") or "")
+        found = (self._seen_at(names[index], at) for index in range(first, len(names)))
+        page = list(islice((identity for identity in found if identity is not None), size + 1))
+        for identity in page[:size]:
             identity.evolve(now)
-        answer: dict = {"EmailIdentities": [list_entry(identity, at) for identity in page]}
-        if start + size < len(seen):
-            answer["NextToken"] = str(start + size)
+        answer: dict = {"EmailIdentities": [list_entry(identity, at) for identity in page[:size]]}
+        if len(page) > size:
+            answer["NextToken"] = page[size].name
         return answer
 
     def DeleteEmailIdentity(self, params: dict) -> dict:
@@ -114,7 +116,7 @@ class Ses:
         else:
             keys = self._keys(identity.name, attributes, now)
             keep = self.account.settings["restart_tokens"] == "same" and same_origin
-            identity.set(
+            identity.restart_dkim(
                 now,
                 tokens=config.tokens if keep else keys.tokens,
                 hosted_zone=keys.hosted_zone,
@@ -122,9 +124,7 @@ class Ses:
                 selector=keys.selector,
                 current_key_length=keys.current_key_length,
                 next_key_length=keys.next_key_length,
-                key_made=now,
             )
-            identity.dkim.restart(now)
         answer = identity_answer(identity, now)["DkimAttributes"]
         return {
             "DkimStatus": answer["Status"],
@@ -193,8 +193,10 @@ class Ses:
         return identity
 
     def _seen_at(self, name: str, at: float) -> Identity | None:
-        ever = self.account.ever.get(self.region, {}).get(name, ())
-        return next((identity for identity in reversed(ever) if identity.exists_at(at)), None)
+        for identity in reversed(self.account.ever.get(self.region, {}).get(name, ())):
+            if identity.exists_at(at):
+                return identity
+        return None
 
     def _tagged(self, params: dict):
         """The identity an ARN names; None when it names something else, which is moto's."""

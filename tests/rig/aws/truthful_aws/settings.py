@@ -19,6 +19,9 @@ DEFAULTS = {
     # Requests a second, None for no limit. As AWS has them: {"ses": 1.0, "route53": 5.0}. With "ses_shared": true all
     # operations of a Region take from one bucket: nobody has told that they don't.
     "rate_limits": None,
+    # For how many seconds Route 53 refuses further changes of a zone after it has accepted one: PriorRequestNotComplete. It
+    # does where they overlap; nobody has told for how long.
+    "change_takes": 0,
     # SES Gets and Route 53 lists answer the state of that many seconds ago.
     "read_lag": 0,
     # Whether a restart of DKIM brings "new" tokens or the "same": nobody has told, so the caller must bear either.
@@ -37,6 +40,7 @@ class Settings:
 
     def __init__(self) -> None:
         self.values = copy.deepcopy(DEFAULTS)
+        self._drawn: dict = {}  # the draws so far: a thousand identities are listed in one call
 
     def __getitem__(self, key: str):
         return self.values[key]
@@ -54,7 +58,11 @@ class Settings:
 
     def chance(self, *about: object) -> float:
         """A number from 0 to 1 that depends on the seed and on what it is about, never on the order of calls."""
-        return random.Random("|".join(str(part) for part in (self["seed"], *about))).random()
+        about = (self["seed"], *about)
+        drawn = self._drawn.get(about)
+        if drawn is None:
+            drawn = self._drawn[about] = random.Random("|".join(map(str, about))).random()
+        return drawn
 
     def delay(self, kind: str, *about: object) -> float:
         """How long `kind` takes for the thing it is about."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from .settings import PATIENCE, RECHECK
 
 PENDING, SUCCESS, FAILED, TEMPORARY_FAILURE = "PENDING", "SUCCESS", "FAILED", "TEMPORARY_FAILURE"
@@ -65,7 +67,7 @@ class Verification:
         starts = [self.looked, *changes]
         for start, end in zip(starts, [*changes, now]):
             if known and not changes:
-                pass  # Nothing is asked of the DNS again: a list of thousands of settled identities costs little.
+                pass  # It was asked at the last look.
             elif is_right(start):
                 self._right, self._wrong = self._right if self._right is not None else start, None
             else:
@@ -73,6 +75,11 @@ class Verification:
             while (step := self._next(delay)) is not None and step[0] <= end:
                 self._true.append(step)
         self.looked = max(now, self.looked)
+
+    def next_step(self, delay: float) -> float:
+        """When the status changes next, if the records stay as they are."""
+        step = self._next(delay)
+        return step[0] if step is not None else math.inf
 
     def _next(self, delay: float):
         """What happens next, and when, if the records stay as they are."""
@@ -88,4 +95,7 @@ class Verification:
 
 
 def _latest(history: list, at: float):
-    return next((value for time, value in reversed(history) if time <= at), None)
+    for time, value in reversed(history):
+        if time <= at:
+            return value
+    return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from xml.sax.saxutils import escape
 
 ROUTE53_NAMESPACE = "https://route53.amazonaws.com/doc/2013-04-01/"
@@ -42,8 +43,14 @@ def answer_xml(root: str, value: dict, status: int = 200, headers: tuple = ()) -
     return Response(status, text.encode(), [*common, *headers])
 
 
+class Xml(str):
+    """Text that is XML already."""
+
+
 def elements(value) -> str:
     """XML from dicts, lists (as repeated children: {"Tags": {"Tag": [..]}}) and plain values; None is left out."""
+    if isinstance(value, Xml):
+        return value
     if isinstance(value, bool):
         return "true" if value else "false"
     if not isinstance(value, dict):
@@ -78,12 +85,34 @@ def throttled(service: str) -> AwsError:
     return AwsError(400, "Throttling", "Rate exceeded")
 
 
+def prior_request_not_complete() -> AwsError:
+    """A change of a zone that came while Route 53 was busy with another one."""
+    message = "The request was rejected because Route 53 was still processing a prior request."
+    return AwsError(400, "PriorRequestNotComplete", message)
+
+
 def denied(service: str, operation: str, account: str, resource: str) -> AwsError:
     """What a missing IAM permission looks like."""
     user = f"arn:aws:iam::{account}:user/ses-operator"
     message = f"User: {user} is not authorized to perform: {service}:{operation} on resource: {resource}"
     code = "AccessDeniedException" if service == "ses" else "AccessDenied"
     return AwsError(403, code, f"{message} because no identity-based policy allows the {service}:{operation} action")
+
+
+def token_expired(service: str) -> AwsError:
+    """What credentials get that nobody has renewed."""
+    code = "ExpiredTokenException" if service == "ses" else "ExpiredToken"
+    return AwsError(403, code, "The security token included in the request is expired")
+
+
+def signature_expired(service: str, now: float) -> AwsError:
+    """What a caller gets whose clock is half an hour slow. It holds the times of day, and is another text each time."""
+    signed, first, received = (
+        datetime.fromtimestamp(now - minutes * 60, timezone.utc).strftime("%Y%m%dT%H%M%SZ") for minutes in (30, 15, 0)
+    )
+    code = "InvalidSignatureException" if service == "ses" else "SignatureDoesNotMatch"
+    text = f"Signature expired: {signed} is now earlier than {first} ({received} - 15 min.)"
+    return AwsError(403, code, text)
 
 
 def broken(service: str) -> AwsError:

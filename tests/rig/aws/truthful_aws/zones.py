@@ -46,6 +46,7 @@ class Zone:
         self.id, self.name, self.private, self.comment, self.caller_reference = zone_id, name, private, comment, reference
         # When the API said so, and when the public saw it.
         self.created, self.public = now, public
+        self.busy_until = now  # with a change
         self.deleted: float | None = None
         self.gone: float | None = None
         self.records: dict = {}  # as written, public or not yet
@@ -57,6 +58,7 @@ class Zone:
         self._changes: dict = {}  # name -> when the public saw its sets change, or the name come or go, in order
         self._targets: dict = {}  # name -> where its CNAMEs and aliases ever led
         self._latest = public
+        self.watchers: dict = {}  # name -> who wants to hear of its changes; public DNS has one for all of its zones
         soa = f"{self.name_servers[0]}. awsdns-hostmaster.amazon.com. 1 7200 900 1209600 86400"
         servers = tuple(server + "." for server in self.name_servers)
         apex = [RecordSet(name, "NS", NS_TTL, servers), RecordSet(name, "SOA", SOA_TTL, (soa,))]
@@ -86,7 +88,7 @@ class Zone:
             name, before = key[0], self.records.get(key)
             self._history.setdefault(key, []).append((now, public, record))
             self._keys.setdefault(name, set()).add(key)
-            self._changes.setdefault(name, []).append(public)
+            self._note(name, public)
             for parent in parents(name):
                 self._below.setdefault(parent, set()).add(name)
             if record is None:
@@ -109,7 +111,13 @@ class Zone:
             before = self._alive.get(one, 0)
             self._alive[one] = before + more
             if before == 0 or before + more == 0:
-                self._changes.setdefault(one, []).append(public)
+                self._note(one, public)
+
+    def _note(self, name: str, public: float) -> None:
+        """The public sees a name's sets change, or the name come or go."""
+        self._changes.setdefault(name, []).append(public)
+        for watcher in self.watchers.get(name, ()):
+            watcher.wake(public)
 
     def listed(self, start: tuple, count: int) -> list:
         """So many record sets from a place on, in the order of a listing."""
@@ -123,6 +131,7 @@ class Zone:
     def delete(self, now: float, public: float) -> None:
         """The zone leaves the API at once, and the public DNS when that is in sync."""
         self.deleted, self.gone = now, public
+        self._note(self.name, public)
 
     def listed_at(self, at: float) -> bool:
         """Whether a listing that lags would show the zone."""

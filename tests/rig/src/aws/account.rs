@@ -9,7 +9,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::Builder as HttpBuilder;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -80,6 +80,11 @@ impl Account {
     /// Where the clock is, for a program that follows it: `?after=<version>&wait=<seconds>` answers when it changes.
     pub fn clock_url(&self) -> String {
         self.control.url("clock")
+    }
+
+    /// The same clock for a program whose own is wrong: ahead by so much, or behind.
+    pub fn wrong_clock_url(&self, ahead: SignedDuration) -> String {
+        self.control.url(&format!("clock/{}", ahead.as_secs()))
     }
 
     /// A client for SES.

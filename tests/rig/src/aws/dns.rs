@@ -1,10 +1,13 @@
 //! Zones, as the account's owner and as the public sees them.
 
+use std::net::SocketAddr;
+
 use anyhow::{Context, Result, bail};
 use aws_sdk_route53::types::{
     Change, ChangeAction, ChangeBatch, ResourceRecord, ResourceRecordSet as RecordSet, RrType,
 };
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::Account;
 
@@ -14,10 +17,28 @@ pub type Records = Vec<String>;
 /// What public DNS answers.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Answer {
-    /// `NOERROR`, `NXDOMAIN` or `SERVFAIL`.
+    /// `NOERROR`, `NXDOMAIN`, `SERVFAIL` or `SILENCE`.
     pub code: String,
     /// The values; none when the name has other types only.
     pub values: Vec<String>,
+}
+
+/// A question that was asked of the account's name server.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Query {
+    /// The name.
+    pub name: String,
+    /// The type, such as `TXT`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// How it was answered: `NOERROR`, `NXDOMAIN`, `SERVFAIL` or `SILENCE`.
+    pub code: String,
+}
+
+/// Where a program asks public DNS over UDP and TCP.
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct NameServer {
+    address: SocketAddr,
 }
 
 impl Account {
@@ -62,6 +83,30 @@ impl Account {
     /// What public DNS answers now, as a receiver of mail would ask it.
     pub async fn resolve(&self, name: &str, kind: &str) -> Result<Answer> {
         self.control.get(&format!("dns?name={name}&type={kind}")).await
+    }
+
+    /// Where public DNS answers queries, over UDP and TCP, as a resolver does.
+    pub async fn name_server(&self) -> Result<SocketAddr> {
+        let told: NameServer = self.control.get("nameserver").await?;
+        Ok(told.address)
+    }
+
+    /// What was asked there so far.
+    pub async fn queries(&self) -> Result<Vec<Query>> {
+        self.control.get("queries").await
+    }
+
+    /// Publishes values at a name that is in no zone of this account's, as other people do in theirs; none take away what
+    /// is there of that type.
+    pub async fn publish_elsewhere(&self, name: &str, kind: &str, values: &[&str]) -> Result<()> {
+        let _: Value = self.control.put(&format!("names/{name}"), &json!({ "type": kind, "values": values })).await?;
+        Ok(())
+    }
+
+    /// Lets every question about a name be answered with `SERVFAIL`, or with `SILENCE`; `None` ends it.
+    pub async fn fail_to_resolve(&self, name: &str, code: Option<&str>) -> Result<()> {
+        let _: Value = self.control.put(&format!("names/{name}"), &json!({ "code": code })).await?;
+        Ok(())
     }
 
     async fn change_record(&self, zone: &str, action: ChangeAction, set: RecordSet) -> Result<()> {

@@ -26,6 +26,10 @@ pub enum FaultKind {
     ServerError,
     /// A missing IAM permission.
     Denied,
+    /// The credentials have expired.
+    TokenExpired,
+    /// The caller's clock is wrong; AWS's words hold the times of day.
+    SignatureExpired,
     /// Route 53 still works on another change of the zone.
     PriorRequestNotComplete,
     /// It is done, late.

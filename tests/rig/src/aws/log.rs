@@ -14,6 +14,12 @@ pub struct Request {
     pub seq: u64,
     /// When it arrived, in virtual time.
     pub at: Timestamp,
+    /// When it arrived, by this machine's clock.
+    pub arrived: Timestamp,
+    /// When it had been acted upon, by this machine's clock, whether or not the answer was heard; absent until then.
+    pub done: Option<Timestamp>,
+    /// The program that sent it, where `AWS_SDK_UA_APP_ID` told it its name.
+    pub sender: Option<String>,
     /// The service.
     pub service: Service,
     /// The operation, such as `GetEmailIdentity`.
@@ -22,6 +28,8 @@ pub struct Request {
     pub region: String,
     /// The domain, zone or change it was about.
     pub target: Option<String>,
+    /// The ID of the zone that it was about, or whose change it was about.
+    pub zone: Option<String>,
     /// The HTTP status; 0 when no answer has been sent.
     pub status: u16,
     /// The error's code.
@@ -39,7 +47,8 @@ pub struct Request {
 
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {} {}", self.at, self.region, self.status, self.summary)?;
+        let sender = self.sender.as_deref().unwrap_or("-");
+        write!(f, "{} {sender} {} {} {}", self.at, self.region, self.status, self.summary)?;
         for told in [&self.error, &self.fault].into_iter().flatten() {
             write!(f, " ({told})")?;
         }

@@ -62,6 +62,12 @@ impl Settings {
         self.with("rate_limits", Value::Null)
     }
 
+    /// For how long Route 53 refuses further changes of a zone after it has accepted one, with `PriorRequestNotComplete`. The
+    /// default is that it never does.
+    pub fn change_takes(self, time: Duration) -> Self {
+        self.with("change_takes", json!(time.as_secs_f64()))
+    }
+
     /// SES Gets and Route 53 lists answer the state of that long ago.
     pub fn read_lag(self, lag: Duration) -> Self {
         self.with("read_lag", json!(lag.as_secs_f64()))

@@ -1,7 +1,7 @@
 //! The command line of each program. Each writes its log to a file of its name in the control plane's folder.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
@@ -15,12 +15,17 @@ use crate::leash::Leashed;
 const CONTROLLERS: &str = "namespace-controller,garbage-collector-controller,serviceaccount-controller,\
                            root-ca-certificate-publisher-controller,clusterrole-aggregation-controller";
 
+/// Where etcd keeps its data.
+pub(super) fn etcd_data(folder: &Path) -> PathBuf {
+    folder.join("etcd")
+}
+
 /// etcd listens on sockets in the folder: they are as private as the folder is, and need no port.
 pub(super) fn etcd(binaries: &Binaries, folder: &Path) -> Result<Leashed> {
     let mut command = Command::new(&binaries.etcd);
     command
         .arg("--data-dir")
-        .arg(folder.join("etcd"))
+        .arg(etcd_data(folder))
         .arg(format!("--listen-client-urls={}", socket(folder, "etcd.sock")))
         .arg(format!("--listen-peer-urls={}", socket(folder, "peers.sock")))
         // Must be given, as an address with a port; it is only for peers and for clients that ask for more members.

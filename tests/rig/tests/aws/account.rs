@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use ses_operator_rig::aws::Aws;
+use aws_sdk_sts::config::AppName;
+use jiff::SignedDuration;
+use ses_operator_rig::aws::{Aws, Clock, Fault, FaultKind, Service};
 
 use crate::common::{DOMAIN, HOUR, REGION, create_identity, dkim, swift_account, verified_domain};
 
@@ -73,6 +75,21 @@ async fn a_follower_hears_of_a_change_at_once() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_wrong_clock_is_wrong_by_the_same_and_moves_with_the_right_one() -> Result<()> {
+    let account = swift_account().await?;
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let read = async |url: &str| Ok::<Clock, anyhow::Error>(http.get(url).send().await?.json().await?);
+    for hours in [6, -6] {
+        let url = account.wrong_clock_url(SignedDuration::from_hours(hours));
+        let (wrong, right) = (read(&url).await?, account.clock().await?);
+        assert_eq!(wrong.now.duration_since(right.now).as_hours(), hours);
+        account.advance(HOUR).await?;
+        assert_eq!(read(&url).await?.now.duration_since(wrong.now).as_hours(), 1);
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn every_request_is_on_record() -> Result<()> {
     let account = swift_account().await?;
     let zone = verified_domain(&account).await?;
@@ -83,11 +100,35 @@ async fn every_request_is_on_record() -> Result<()> {
 
     let last = requests.last().context("a request")?;
     assert_eq!((last.target.as_deref(), last.status, last.mutation), (Some(zone.as_str()), 200, true));
+    assert_eq!(last.zone, Some(zone.clone()));
     assert_eq!((last.changes[0].action.as_str(), last.changes[0].kind.as_str()), ("UPSERT", "CNAME"));
     dkim(&account, DOMAIN).await?;
     let read = account.requests_since(last.seq).await?;
     assert_eq!((read.len(), read[0].target.as_deref(), read[0].mutation), (1, Some(DOMAIN), false));
+    assert_eq!(read[0].zone, None);
     assert!(read[0].to_string().contains("eu-west-1 200 GetEmailIdentity example.com"), "{}", read[0]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_record_names_who_asked_and_when_it_was_done_on_the_walls_clock() -> Result<()> {
+    let account = swift_account().await?;
+    account.advance(60 * 24 * HOUR).await?;
+    let config = account.sts().config().to_builder().app_name(AppName::new("first")?).build();
+    aws_sdk_sts::Client::from_conf(config).get_caller_identity().send().await?;
+    account.sts().get_caller_identity().send().await?;
+    let late = Duration::from_millis(50);
+    account.fault(Fault::new(Service::Sts, FaultKind::Latency).times(1).lasting(late)).await?;
+    account.sts().get_caller_identity().send().await?;
+    account.fault(Fault::new(Service::Sts, FaultKind::Drop)).await?;
+    account.sts().get_caller_identity().send().await.err().context("it is dropped")?;
+
+    let [named, nameless, slow, dropped] = &account.requests().await?[..] else { anyhow::bail!("four requests") };
+    assert_eq!((named.sender.as_deref(), &nameless.sender), (Some("first"), &None));
+    let done = slow.done.context("it was done")?;
+    assert!(done.duration_since(slow.arrived).unsigned_abs() >= late && slow.arrived > nameless.arrived, "{slow:?}");
+    assert!(slow.at.duration_since(slow.arrived) > SignedDuration::from_hours(59 * 24), "one time is the account's");
+    assert_eq!(dropped.done, None);
     Ok(())
 }
 

@@ -184,6 +184,18 @@ async fn delays_are_the_domain_s_own_whatever_the_order() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_delay_that_is_made_shorter_is_over_sooner() -> Result<()> {
+    let account = swift_account().await?;
+    account.settings(Settings::default().dkim(600..=600)).await?;
+    verified_domain(&account).await?;
+    account.advance(Duration::from_secs(60)).await?;
+    assert_eq!(dkim(&account, DOMAIN).await?, "PENDING");
+    account.settings(Settings::default().dkim(30..=30)).await?;
+    assert_eq!(dkim(&account, DOMAIN).await?, "SUCCESS");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_longer_key_is_a_rotation_that_keeps_the_tokens() -> Result<()> {
     let account = swift_account().await?;
     verified_domain(&account).await?;

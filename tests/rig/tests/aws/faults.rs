@@ -13,6 +13,8 @@ async fn each_service_has_its_own_errors() -> Result<()> {
     for (kind, ses, other) in [
         (FaultKind::Throttle, "TooManyRequestsException", "Throttling"),
         (FaultKind::Denied, "AccessDeniedException", "AccessDenied"),
+        (FaultKind::TokenExpired, "ExpiredTokenException", "ExpiredToken"),
+        (FaultKind::SignatureExpired, "InvalidSignatureException", "SignatureDoesNotMatch"),
         (FaultKind::ServerError, "InternalServiceErrorException", "InternalFailure"),
     ] {
         for service in [Service::Ses, Service::Route53, Service::Sts] {
@@ -44,6 +46,18 @@ async fn what_is_denied_is_named() -> Result<()> {
     );
     account.remove_fault(&fault).await?;
     identity(&account, "b.example").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_wrong_clock_is_told_in_other_words_each_time() -> Result<()> {
+    let account = swift_account().await?;
+    account.fault(Fault::new(Service::Route53, FaultKind::SignatureExpired)).await?;
+    let first = refusal(account.route53().list_hosted_zones().send().await)?.1;
+    account.advance(Duration::from_secs(1)).await?;
+    let second = refusal(account.route53().list_hosted_zones().send().await)?.1;
+    assert!(first.starts_with("Signature expired: 2") && first.contains(" is now earlier than 2"), "{first}");
+    assert_ne!(first, second);
     Ok(())
 }
 

@@ -1,7 +1,10 @@
 //! Route 53 takes what is right, all or nothing.
 
-use anyhow::Result;
-use aws_sdk_route53::types::ChangeAction;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use aws_sdk_route53::types::{ChangeAction, ChangeBatch};
+use ses_operator_rig::aws::Settings;
 
 use crate::common::{DOMAIN, account, apply, change, create, delete, faults_of, record, refusal, swift_account};
 
@@ -140,6 +143,23 @@ async fn an_upsert_counts_twice_towards_the_limits() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_change_that_comes_too_soon_after_another_of_its_zone_is_refused() -> Result<()> {
+    let account = swift_account().await?;
+    account.settings(Settings::default().change_takes(Duration::from_secs(2))).await?;
+    let (zone, other) = (account.create_zone(DOMAIN).await?, account.create_zone("other.example").await?);
+    apply(&account, &zone, vec![create("a.example.com", "TXT", &["\"a\""])?]).await?;
+    apply(&account, &other, vec![create("a.other.example", "TXT", &["\"a\""])?]).await?;
+
+    let second = vec![create("b.example.com", "TXT", &["\"b\""])?];
+    let batch = ChangeBatch::builder().set_changes(Some(second.clone())).build()?;
+    let sent = account.route53().change_resource_record_sets().hosted_zone_id(&zone).change_batch(batch).send().await;
+    assert_eq!(refusal(sent)?.0, "PriorRequestNotComplete");
+    account.advance(Duration::from_secs(2)).await?;
+    apply(&account, &zone, second).await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_change_is_pending_at_first_and_then_in_sync() -> Result<()> {
     let account = account().await?;
     let zone = account.create_zone(DOMAIN).await?;
@@ -150,8 +170,10 @@ async fn a_change_is_pending_at_first_and_then_in_sync() -> Result<()> {
         anyhow::Ok(seen.change_info.map(|info| info.status.as_str().to_owned()).unwrap_or_default())
     };
     assert_eq!(status().await?, "PENDING");
-    account.advance(std::time::Duration::from_secs(61)).await?;
+    account.advance(Duration::from_secs(61)).await?;
     assert_eq!(status().await?, "INSYNC");
+    let asked = account.requests().await?.pop().context("a request")?;
+    assert_eq!((asked.operation.as_str(), asked.zone), ("GetChange", Some(zone)), "the log tells whose change it is");
     assert_eq!(refusal(account.route53().get_change().id("C123").send().await)?.0, "NoSuchChange");
 
     let swift = swift_account().await?;

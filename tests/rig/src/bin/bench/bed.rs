@@ -1,12 +1,13 @@
-//! What is measured on: the control plane, AWS, and an operator for each run.
+//! What is measured on: the control plane, and for each run a namespace, an AWS and an operator of its own.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use jiff::{SignedDuration, Timestamp};
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
-use ses_operator_rig::aws::{Account, Aws, Settings};
+use ses_operator_rig::aws::{Account, Aws, Clock, Settings};
 use ses_operator_rig::control_plane::ControlPlane;
 use ses_operator_rig::control_plane::audit::{AuditEntry, AuditMark};
 use ses_operator_rig::operator::Operator;
@@ -14,20 +15,21 @@ use ses_operator_rig::wait::{Hopeless, until};
 
 pub const REGION: &str = "eu-west-1";
 
-/// The control plane and AWS.
+/// The control plane, which the runs share.
 pub struct Bed {
     pub plane: ControlPlane,
-    aws: Aws,
     binary: PathBuf,
 }
 
-/// A namespace and an account of their own.
+/// A run's place: a namespace in the cluster, and an AWS. That is a process of its own, so that runs side by side don't wait
+/// for each other there, and none carries what those before it have left.
 pub struct Plot<'a> {
     pub bed: &'a Bed,
     pub account: Account,
     pub namespace: String,
     pub domains: Api<DynamicObject>,
     kubeconfig: PathBuf,
+    _aws: Aws,
 }
 
 /// A running operator.
@@ -38,6 +40,9 @@ pub struct Running {
     pub ready_after: Duration,
 }
 
+/// An operator's metrics, as they were at one time.
+pub struct Metrics(String);
+
 impl Bed {
     pub async fn make() -> Result<Self> {
         let binary = std::env::var_os("SES_OPERATOR_BINARY").map(PathBuf::from);
@@ -47,17 +52,18 @@ impl Bed {
         plane.kubectl(["apply", "-f", &crds.display().to_string()]).await?;
         let established = ["wait", "--for=condition=Established", "crd/sesdomains.ses-operator.dev", "--timeout=30s"];
         plane.kubectl(established).await?;
-        Ok(Self { plane, aws: Aws::start().await?, binary })
+        Ok(Self { plane, binary })
     }
 
-    /// A namespace with an account for the operator, in the cluster and in AWS.
+    /// A place of this name, which no other run has.
     pub async fn plot(&self, namespace: &str, settings: Settings) -> Result<Plot<'_>> {
         self.namespace(namespace).await?;
         let subject = format!("--serviceaccount={namespace}:ses-operator");
         let binding = ["create", "clusterrolebinding", namespace, "--clusterrole=cluster-admin", subject.as_str()];
         self.plane.kubectl(["-n", namespace, "create", "serviceaccount", "ses-operator"]).await?;
         self.plane.kubectl(binding).await?;
-        let account = self.aws.account();
+        let aws = Aws::start().await?;
+        let account = aws.account();
         account.settings(settings).await?;
         Ok(Plot {
             bed: self,
@@ -65,6 +71,7 @@ impl Bed {
             namespace: namespace.to_owned(),
             domains: self.domains(namespace).await?,
             kubeconfig: self.plane.kubeconfig_for(namespace, "ses-operator").await?,
+            _aws: aws,
         })
     }
 
@@ -85,13 +92,19 @@ impl Bed {
 }
 
 impl Plot<'_> {
-    /// Starts an operator for all namespaces: there is one plot with domains on a bed at a time, or `arguments` say which.
+    /// Starts an operator for this namespace.
     pub async fn start(&self, arguments: &[&str]) -> Result<Running> {
+        self.start_for_all(&[&[format!("--namespace={}", self.namespace).as_str()], arguments].concat()).await
+    }
+
+    /// Starts an operator for all namespaces: no other run may be on the bed.
+    pub async fn start_for_all(&self, arguments: &[&str]) -> Result<Running> {
         let started = Instant::now();
         let operator = Operator::builder(&self.bed.plane, &self.bed.binary)
             .kubeconfig(&self.kubeconfig)
             .environment(self.account.environment(REGION))
             .environment([("SES_OPERATOR_SIMULATED_CLOCK", self.account.clock_url())])
+            .environment([("SES_OPERATOR_NAMESERVER", self.account.name_server().await?.to_string())])
             .arguments(["--leader-elect=false", "--bind-address=127.0.0.1:0"])
             .arguments(arguments.iter().copied())
             .start()?;
@@ -119,18 +132,39 @@ impl Running {
         }
     }
 
-    /// The sum of a metric's series, of those whose labels hold `labels`.
-    pub async fn metric(&self, name: &str, labels: &str) -> Result<f64> {
+    pub async fn metrics(&self) -> Result<Metrics> {
         let http = reqwest::Client::builder().no_proxy().build()?;
-        let text = http.get(&self.metrics).send().await?.text().await?;
-        let series = text.lines().filter(|line| line.starts_with(name) && line.contains(labels));
-        Ok(series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
+        Ok(Metrics(http.get(&self.metrics).send().await?.text().await?))
     }
 
     pub async fn stop(self) -> Result<()> {
         self.operator.stop(Duration::from_secs(20)).await?;
         Ok(())
     }
+}
+
+impl Metrics {
+    /// The sum of a metric's series, of those whose labels hold `labels`.
+    pub fn sum(&self, name: &str, labels: &str) -> f64 {
+        let of_metric = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+        let series = self.0.lines().filter(of_metric).filter(|line| line.contains(labels));
+        series.filter_map(value).sum()
+    }
+
+    /// Below what such a part of a histogram's observations is: the end of a bucket.
+    pub fn quantile(&self, name: &str, part: f64) -> Option<f64> {
+        let bucket = format!("{name}_bucket{{le=\"");
+        let buckets = self.0.lines().filter_map(|line| {
+            let (end, _) = line.strip_prefix(&bucket)?.split_once('"')?;
+            Some((end.parse::<f64>().ok()?, value(line)?))
+        });
+        let enough = self.sum(&format!("{name}_count"), "") * part;
+        buckets.filter(|(_, count)| *count >= enough).map(|(end, _)| end).reduce(f64::min)
+    }
+}
+
+fn value(line: &str) -> Option<f64> {
+    line.rsplit(' ').next()?.parse().ok()
 }
 
 /// Waits until it is ready, and gives where it serves its probes, since the system chose the port. It looks more often than
@@ -160,17 +194,58 @@ fn kind() -> ApiResource {
     ApiResource::from_gvk(&GroupVersionKind::gvk("ses-operator.dev", "v1alpha1", "SesDomain"))
 }
 
+/// An account's clock, followed without asking it again.
+#[derive(Clone, Copy, Debug)]
+pub struct Following {
+    read: Clock,
+    taken: Instant,
+}
+
+impl Following {
+    /// Follows a clock that has just been read, until it is paced anew.
+    pub fn new(read: Clock) -> Self {
+        Self { read, taken: Instant::now() }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        let passed = SignedDuration::try_from_secs_f64(self.taken.elapsed().as_secs_f64() * self.read.rate);
+        self.read.now + passed.unwrap_or_default()
+    }
+}
+
 /// Waits until so much virtual time has passed.
 pub async fn pass(account: &Account, time: Duration) -> Result<()> {
+    pass_until(account, account.clock().await?.now + time).await
+}
+
+/// Waits for a virtual time.
+pub async fn pass_until(account: &Account, end: Timestamp) -> Result<()> {
     let clock = account.clock().await?;
-    let end = clock.now + time;
-    until("virtual time to pass", time.div_f64(clock.rate) + Duration::from_secs(30), async || {
-        let left = Duration::try_from(end.duration_since(account.clock().await?.now)).unwrap_or_default();
+    let left = |now: Timestamp| Duration::try_from(end.duration_since(now)).unwrap_or_default().div_f64(clock.rate);
+    until("virtual time to pass", left(clock.now) + Duration::from_secs(30), async || {
+        let left = left(account.clock().await?.now);
         if left.is_zero() {
             return Ok(());
         }
-        tokio::time::sleep(left.div_f64(clock.rate)).await;
-        anyhow::bail!("{left:?} are left")
+        tokio::time::sleep(left).await;
+        anyhow::bail!("{left:?} of the wall's time are left")
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_summed_by_name_and_labels_and_a_quantile_is_a_bucket_s_end() {
+        let text = "took_sum 1.5\ntook_count 4\ntook_bucket{le=\"0.005\"} 2\ntook_bucket{le=\"0.0125\"} 3\n\
+                    took_bucket{le=\"+Inf\"} 4\ncalls_total{outcome=\"ok\"} 5\ncalls_total{outcome=\"gone\"} 1\n";
+        let metrics = Metrics(text.to_owned());
+        assert_eq!((metrics.sum("calls_total", ""), metrics.sum("calls_total", "\"ok\"")), (6.0, 5.0));
+        assert_eq!((metrics.sum("took_sum", ""), metrics.sum("took", "")), (1.5, 0.0));
+        assert_eq!(metrics.quantile("took", 0.5), Some(0.005));
+        assert_eq!(metrics.quantile("took", 0.75), Some(0.0125));
+        assert_eq!(metrics.quantile("took", 0.95), Some(f64::INFINITY));
+    }
 }

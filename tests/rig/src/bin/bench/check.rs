@@ -1,76 +1,115 @@
 //! The regression check: the call counts of small runs against the committed ones. Times are not compared.
 //!
 //! In these runs every verification takes the same time, far from the time of any poll, so that each domain makes the same
-//! calls each time, but for two things: how many domains share a batch or a listing depends on when their turns come, so one
-//! more call of an operation is let pass; and a turn that comes late, on a busy machine, may split a poll that two things
-//! waited for, so of the polls, and of the status patches that follow them, a tenth is.
+//! calls each time, and most counts are the same to the last call. What may differ, and by how much, [`tolerance`] says.
 
-use anyhow::{Context, Result, bail};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
-use crate::bed::Bed;
+use anyhow::{Context, Result, bail, ensure};
+use futures::future::{try_join, try_join_all};
+
+use crate::bed::{Bed, pass_until};
 use crate::domains::Layout;
+use crate::parts::settled::{all_are_known, calls_between};
 use crate::record::Record;
 use crate::run::Run;
-use crate::tally::Calls;
+use crate::settled::plant;
+use crate::tally::{Calls, of_kubernetes};
 
-const SCALE: f64 = 40.0;
-/// What differs from one run to the next by nature: see above.
-const POLLS: [&str; 3] = ["ses GetEmailIdentity", "route53 GetChange", "kubernetes patch sesdomains/status"];
+/// How fast domains become Ready here. All runs are side by side, on machines that are busy with other tests.
+const SCALE: f64 = 20.0;
+/// A few domains for a day.
+const SETTLED: usize = 20;
+const A_MINUTE_A_DAY: f64 = 1_440.0;
+const DAY: Duration = Duration::from_secs(86_400);
 
-fn runs() -> impl Iterator<Item = (String, Run)> {
-    [1, 20].into_iter().flat_map(|count| {
-        [Layout::Own, Layout::Shared].map(|layout| {
-            let run = Run { fixed_delays: true, ..Run::new(layout, count, SCALE) };
-            (format!("check-{}-{count}", layout.label()), run)
-        })
-    })
+/// The calls of all runs, by their names.
+pub async fn calls(bed: &Bed) -> Result<BTreeMap<String, Calls>> {
+    let run = |count, layout: Layout| {
+        let run = Run::new(format!("check-{}-{count}", layout.label()), layout, count, SCALE);
+        Run { repeatable: true, ..run }
+    };
+    let runs = [1, 20].map(|count| Layout::BOTH.map(|layout| run(count, layout))).concat();
+    let ready = try_join_all(runs.iter().map(|run| until_ready(bed, run)));
+    let settled = try_join_all(Layout::BOTH.map(|layout| a_settled_day(bed, layout)));
+    let (ready, settled) = try_join(ready, settled).await?;
+    Ok(ready.into_iter().chain(settled).collect())
 }
 
-async fn calls_of(run: &Run) -> Result<Calls> {
-    let bed = Bed::make().await?;
-    let (outcome, _, running) = run.on(&bed).await?;
+async fn until_ready(bed: &Bed, run: &Run) -> Result<(String, Calls)> {
+    let (outcome, _, running) = run.on(bed).await?;
     running.stop().await?;
-    if outcome.ready < run.count {
-        bail!("only {} of {} domains became Ready", outcome.ready, run.count);
-    }
-    Ok(outcome.calls)
+    ensure!(outcome.ready == run.count, "only {} of {} domains became Ready", outcome.ready, run.count);
+    Ok((run.name.clone(), outcome.calls))
 }
 
-/// Notes the counts that later checks compare with.
-pub async fn note(record: &mut Record) -> Result<()> {
-    for (name, run) in runs() {
-        record.note_calls(&name, &calls_of(&run).await?);
-    }
-    Ok(())
+/// A restart among settled domains, and the day after it.
+async fn a_settled_day(bed: &Bed, layout: Layout) -> Result<(String, Calls)> {
+    let name = format!("check-settled-{}-{SETTLED}", layout.label());
+    let plot = plant(bed, &name, layout, SETTLED, A_MINUTE_A_DAY).await?;
+    let mark = bed.plane.audit_mark()?;
+    let begin = plot.account.clock().await?.now;
+    let running = plot.start(&[]).await?;
+    all_are_known(&running, SETTLED).await?;
+    let end = plot.account.clock().await?.now + DAY;
+    pass_until(&plot.account, end).await?;
+    let mut calls = calls_between(&plot, begin, end).await?;
+    calls.extend(of_kubernetes(&plot.kubernetes_requests(mark)?));
+    running.stop().await?;
+    Ok((name, calls))
 }
 
 /// Compares with the committed counts, and fails when anything is called more often.
 pub async fn check() -> Result<()> {
     let record = Record::read()?;
     let mut more = Vec::new();
-    for (name, run) in runs() {
-        let before =
-            record.calls_of(&name).with_context(|| format!("bench.json has no run {name}: run `make bench`"))?;
-        let now = calls_of(&run).await?;
+    for (name, now) in calls(&Bed::make().await?).await? {
+        let before = record.calls_of("check", &name);
+        let before = before.with_context(|| format!("bench.json has no run {name}: run `make bench ONLY=check`"))?;
         eprintln!("bench: {name}: {now:?}");
-        more.extend(grown(before, &now).into_iter().map(|told| format!("{name}: {told}")));
+        more.extend(grown(&name, before, &now).into_iter().map(|told| format!("{name}: {told}")));
     }
     if more.is_empty() {
         println!("no operation is called more often than tests/rig/bench.json says");
         return Ok(());
     }
     bail!(
-        "called more often than tests/rig/bench.json says; mend it, or run `make bench` and say why:\n{}",
+        "called more often than tests/rig/bench.json says; mend it, or run `make bench ONLY=check` and say why:\n{}",
         more.join("\n")
     )
 }
 
 /// The operations that are called more often than before.
-fn grown(before: &Calls, now: &Calls) -> Vec<String> {
+fn grown(run: &str, before: &Calls, now: &Calls) -> Vec<String> {
     let count = |calls: &Calls, name: &String| calls.get(name).copied().unwrap_or_default();
-    let tolerance = |name: &String| if POLLS.contains(&name.as_str()) { count(before, name) / 10 } else { 0 }.max(1);
-    let grown = now.iter().filter(|(name, calls)| **calls > count(before, name) + tolerance(name));
+    let grown =
+        now.iter().filter(|(name, calls)| **calls > count(before, name) + tolerance(run, name, count(before, name)));
     grown.map(|(name, calls)| format!("{name}: {} before, {calls} now", count(before, name))).collect()
+}
+
+/// How many more calls of an operation are let pass in a run: none, but where something besides the operator has a say.
+fn tolerance(run: &str, name: &str, before: u64) -> u64 {
+    let one_of = |count: u64| (before / count).max(1);
+    match name {
+        // The watch lists when it begins, which may be just before or just after the count does.
+        "kubernetes list sesdomains" => 2,
+        // One more where a domain is kept waiting for two seconds of the wall's, and says so.
+        "kubernetes patch sesdomains/status" if before > 0 => one_of(10),
+        // A single domain shares nothing and waits for nobody.
+        _ if run.ends_with("-1") => 0,
+        // How many share a list depends on when their turns come.
+        "ses ListEmailIdentities" => one_of(5),
+        // A turn that comes late, on a busy machine, may split a poll that two things waited for.
+        "ses GetEmailIdentity" | "route53 GetChange" => one_of(10).max(if run.contains("shared") { 2 } else { 1 }),
+        // How many share a batch depends on when their turns come, in a zone that they share.
+        "route53 ChangeResourceRecordSets" if run.contains("shared") => 2,
+        // A zone's turn of before the day may come in it.
+        "route53 ListResourceRecordSets" if run.contains("settled") => one_of(10),
+        // One an hour at most: whether it is older than that when a zone's turn comes is a matter of moments.
+        "route53 ListHostedZonesByName" if run.contains("settled") => 24u64.saturating_sub(before).max(1),
+        _ => 0,
+    }
 }
 
 #[cfg(test)]
@@ -82,16 +121,41 @@ mod tests {
     }
 
     #[test]
-    fn more_calls_are_told_with_both_counts_and_one_more_or_a_tenth_of_the_polls_is_let_pass() {
-        let before = calls(&[("ses GetEmailIdentity", 60), ("route53 GetChange", 20), ("ses CreateEmailIdentity", 20)]);
-        let now = calls(&[
-            ("ses GetEmailIdentity", 67),
-            ("route53 GetChange", 22),
-            ("ses CreateEmailIdentity", 21),
-            ("route53 ListHostedZones", 2),
+    fn more_calls_are_told_with_both_counts_and_what_differs_by_nature_is_let_pass() {
+        let before = calls(&[
+            ("kubernetes patch sesdomains/status", 100),
+            ("route53 ChangeResourceRecordSets", 2),
+            ("ses CreateEmailIdentity", 20),
+            ("ses GetEmailIdentity", 60),
+            ("ses ListEmailIdentities", 10),
         ]);
-        let told = ["route53 ListHostedZones: 0 before, 2 now", "ses GetEmailIdentity: 60 before, 67 now"];
-        assert_eq!(grown(&before, &now), told);
-        assert!(grown(&before, &before).is_empty());
+        let more = calls(&[
+            ("kubernetes patch sesdomains/status", 110),
+            ("route53 ChangeResourceRecordSets", 3),
+            ("route53 ListHostedZones", 1),
+            ("ses CreateEmailIdentity", 21),
+            ("ses GetEmailIdentity", 67),
+            ("ses ListEmailIdentities", 12),
+        ]);
+        let told = [
+            "route53 ListHostedZones: 0 before, 1 now",
+            "ses CreateEmailIdentity: 20 before, 21 now",
+            "ses GetEmailIdentity: 60 before, 67 now",
+        ];
+        assert_eq!(grown("check-shared-20", &before, &more), told);
+        assert!(grown("check-shared-20", &before, &before).is_empty());
+    }
+
+    #[test]
+    fn of_a_single_domain_every_call_counts() {
+        let (before, more) = (calls(&[("ses GetEmailIdentity", 4)]), calls(&[("ses GetEmailIdentity", 5)]));
+        assert_eq!(grown("check-own-1", &before, &more), ["ses GetEmailIdentity: 4 before, 5 now"]);
+        assert!(grown("check-own-20", &before, &more).is_empty());
+    }
+
+    #[test]
+    fn a_settled_day_writes_nothing() {
+        let written = calls(&[("kubernetes patch sesdomains/status", 1), ("kubernetes create events", 1)]);
+        assert_eq!(grown("check-settled-own-20", &Calls::new(), &written).len(), 2);
     }
 }

@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 use futures::{StreamExt, TryStreamExt, stream};
-use jiff::Timestamp;
 use kube::Api;
 use kube::api::{DynamicObject, PostParams};
+use serde::{Deserialize, Serialize};
 use ses_operator_rig::aws::ImportedZone;
 
 /// As many requests to the API server at once as a GitOps tool would send.
@@ -13,7 +13,8 @@ pub const AT_ONCE: usize = 16;
 const SHARED: &str = "example.com";
 
 /// Where the domains' records are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Layout {
     /// Each domain has a zone.
     Own,
@@ -22,12 +23,7 @@ pub enum Layout {
 }
 
 impl Layout {
-    pub fn in_words(self) -> &'static str {
-        match self {
-            Self::Own => "zones of their own",
-            Self::Shared => "one shared zone",
-        }
-    }
+    pub const BOTH: [Self; 2] = [Self::Own, Self::Shared];
 
     pub fn label(self) -> &'static str {
         match self {
@@ -87,11 +83,15 @@ pub fn manifest(domain: &str) -> Result<DynamicObject> {
     }))?)
 }
 
-/// Since when a domain has been Ready.
-pub fn ready_since(resource: &DynamicObject) -> Option<Timestamp> {
-    let conditions = resource.data["status"]["conditions"].as_array()?;
-    let ready = conditions.iter().find(|one| one["type"] == "Ready" && one["status"] == "True")?;
-    ready["lastTransitionTime"].as_str()?.parse().ok()
+/// The domain that a resource is about.
+pub fn domain_of(resource: &DynamicObject) -> String {
+    resource.data["spec"]["domain"].as_str().unwrap_or_default().to_owned()
+}
+
+/// Whether a resource says that its domain is Ready.
+pub fn is_ready(resource: &DynamicObject) -> bool {
+    let conditions = resource.data["status"]["conditions"].as_array();
+    conditions.is_some_and(|all| all.iter().any(|one| one["type"] == "Ready" && one["status"] == "True"))
 }
 
 /// Applies the domains, several at once.

@@ -1,10 +1,6 @@
-//! What `/proc` tells of a process, and `perf` of where its time goes.
+//! What `/proc` tells of a process.
 
-use std::path::Path;
-use std::process::{Command, Stdio};
-
-use anyhow::{Context, Result, ensure};
-use ses_operator_rig::leash::Leashed;
+use anyhow::{Context, Result};
 
 /// A process's memory, in KiB.
 #[derive(Clone, Copy, Debug)]
@@ -33,47 +29,4 @@ pub fn processor_seconds(process: u32) -> Result<f64> {
     let ticks = |index: usize| -> Result<f64> { Ok(fields.get(index).context("a short stat")?.parse()?) };
     // utime and stime, in ticks of which Linux has 100 a second for all that it tells user space.
     Ok((ticks(11)? + ticks(12)?) / 100.0)
-}
-
-/// `perf`, sampling a process.
-pub struct Sampling {
-    perf: Leashed,
-    data: std::path::PathBuf,
-}
-
-impl Sampling {
-    /// Starts to sample; the error says why that is not possible here.
-    pub fn start(process: u32, folder: &Path) -> Result<Self> {
-        let data = folder.join("perf.data");
-        let mut command = Command::new("perf");
-        command
-            .args(["record", "-F", "997", "--call-graph", "dwarf,16384", "-p", &process.to_string(), "-o"])
-            .arg(&data);
-        Ok(Self { perf: Leashed::spawn(&command, &folder.join("perf.log"))?, data })
-    }
-
-    /// Ends it, and gives the functions that most samples were in: in themselves, and of the operator's own with all that
-    /// they called.
-    pub fn top(mut self) -> Result<(Vec<String>, Vec<String>)> {
-        self.perf.signal("INT")?;
-        let status = self.perf.wait()?;
-        ensure!(self.data.exists(), "perf ended with {status}: {}", self.perf.tail());
-        let itself = self.report(&["--no-children"])?;
-        let inclusive = self.report(&["--children"])?.into_iter().filter(|line| line.contains("ses_operator::"));
-        Ok((itself.into_iter().take(8).collect(), inclusive.take(12).collect()))
-    }
-
-    fn report(&self, arguments: &[&str]) -> Result<Vec<String>> {
-        let mut command = Command::new("perf");
-        command.args(["report", "--stdio", "--no-inline", "-g", "none", "-F", "overhead,symbol", "-i"]).arg(&self.data);
-        if arguments.contains(&"--children") {
-            command.args(["-F", "overhead_children,symbol"]);
-        }
-        let output = command.args(arguments).stdin(Stdio::null()).output().context("perf report")?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        Ok(lines
-            .map(|line| line.split_whitespace().filter(|word| *word != "[.]").collect::<Vec<_>>().join(" "))
-            .collect())
-    }
 }

@@ -1,43 +1,22 @@
-//! The figures: the table, and the JSON that is committed.
+//! All figures: the table, and the JSON that is committed.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::parts::PARTS;
+use crate::figure::Figure;
+use crate::parts::{IN_THE_TABLE, Measured};
+use crate::reasons;
 use crate::tally::Calls;
 
 /// All figures, and the calls of the runs that they came from.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Record {
     figures: Vec<Figure>,
-    /// By run. Times differ from machine to machine; these do not, and are what `bench check` compares.
-    calls: BTreeMap<String, Calls>,
-}
-
-/// One figure. Every target is an "at most".
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Figure {
-    pub part: String,
-    pub figure: String,
-    /// How many domains.
-    pub n: usize,
-    /// How many virtual seconds passed in one of the wall's.
-    pub scale: f64,
-    pub measured: f64,
-    pub unit: String,
-    pub target: Option<f64>,
-    /// What it is made of; where it misses its target, why.
-    pub note: String,
-}
-
-impl Figure {
-    pub fn is_missed(&self) -> bool {
-        self.target.is_some_and(|target| self.measured > target)
-    }
+    /// By part and run. Times differ from machine to machine; these hardly do, and are what `bench --check` compares.
+    calls: BTreeMap<String, BTreeMap<String, Calls>>,
 }
 
 impl Record {
@@ -52,67 +31,67 @@ impl Record {
 
     pub fn write(&self) -> Result<()> {
         let text = serde_json::to_string_pretty(self)? + "\n";
-        std::fs::write(path(), text).with_context(|| format!("can't write {}", path().display()))
+        // Whole or not at all: whoever stops the benchmark must not lose what is committed.
+        let written = path().with_extension("json.new");
+        std::fs::write(&written, text).with_context(|| format!("can't write {}", written.display()))?;
+        std::fs::rename(&written, path()).with_context(|| format!("can't write {}", path().display()))
     }
 
-    /// Forgets a part that is measured anew.
-    pub fn forget(&mut self, part: &str) {
+    /// Puts what a part has measured in the place of what it measured before.
+    pub fn replace(&mut self, part: &str, measured: Measured) {
         self.figures.retain(|figure| figure.part != part);
+        self.figures.extend(measured.figures.into_iter().map(|figure| {
+            let figure = Figure { part: part.to_owned(), ..figure };
+            let reason = figure.reason.clone().or_else(|| figure.is_missed().then(|| reasons::of(&figure).to_owned()));
+            Figure { reason, ..figure }
+        }));
+        // A stable sort: the figures of a part stay in their order.
+        self.figures.sort_by_key(|figure| IN_THE_TABLE.iter().position(|known| *known == figure.part));
+        self.calls.insert(part.to_owned(), measured.calls);
+        self.calls.retain(|_, runs| !runs.is_empty());
     }
 
-    /// Adds a figure, in the order of the parts.
-    pub fn add(&mut self, figure: Figure) {
-        eprintln!("bench: {}", line(&figure).trim_end());
-        let place = |part: &str| PARTS.iter().position(|known| known.name == part);
-        let after = self.figures.iter().rposition(|known| place(&known.part) <= place(&figure.part));
-        self.figures.insert(after.map_or(0, |index| index + 1), figure);
-    }
-
-    /// Notes the calls of a run.
-    pub fn note_calls(&mut self, run: &str, calls: &Calls) {
-        self.calls.insert(run.to_owned(), calls.clone());
-    }
-
-    /// The calls of a run.
-    pub fn calls_of(&self, run: &str) -> Option<&Calls> {
-        self.calls.get(run)
+    /// The calls of a part's run.
+    pub fn calls_of(&self, part: &str, run: &str) -> Option<&Calls> {
+        self.calls.get(part)?.get(run)
     }
 
     pub fn table(&self) -> String {
-        let mut table =
-            format!("{:<86} {:>6} {:>5} {:>12} {:>8}      note\n", "figure", "N", "scale", "measured", "at most");
-        for figure in &self.figures {
-            table += &line(figure);
-        }
-        table
+        let lines = self.figures.iter().map(|figure| figure.to_string().trim_end().to_owned());
+        [Figure::head()].into_iter().chain(lines).collect::<Vec<_>>().join("\n")
     }
-}
-
-fn line(figure: &Figure) -> String {
-    let mut line = String::new();
-    let target = figure.target.map_or_else(|| "-".to_owned(), short);
-    let verdict = if figure.is_missed() { "MISS" } else { "" };
-    let measured = format!("{} {}", short(figure.measured), figure.unit);
-    // Writing to a string can't fail.
-    let _ = writeln!(
-        line,
-        "{:<86} {:>6} {:>5} {:>12} {target:>8} {verdict:<4} {}",
-        figure.figure,
-        figure.n,
-        short(figure.scale),
-        measured.trim_end(),
-        figure.note
-    );
-    line
-}
-
-/// Three digits are enough to read.
-fn short(number: f64) -> String {
-    let digits = if number.abs() >= 100.0 { 0 } else { 2 };
-    let text = format!("{number:.digits$}");
-    if digits == 0 { text } else { text.trim_end_matches('0').trim_end_matches('.').to_owned() }
 }
 
 fn path() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("bench.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(names: &[&str]) -> Measured {
+        let figures = names.iter().map(|name| Figure::new(*name, 1, 1.0, 2.0)).collect();
+        Measured { figures, calls: BTreeMap::from([(names.concat(), Calls::new())]) }
+    }
+
+    #[test]
+    fn a_part_that_is_measured_anew_replaces_itself_alone_and_keeps_its_place() {
+        let mut record = Record::default();
+        record.replace("settled", measured(&["memory"]));
+        record.replace("delays", measured(&["a", "b"]));
+        record.replace("delays", measured(&["c"]));
+        let names: Vec<&str> = record.figures.iter().map(|figure| figure.figure.as_str()).collect();
+        assert_eq!(names, ["c", "memory"]);
+        assert!(record.calls_of("delays", "c").is_some() && record.calls_of("delays", "ab").is_none());
+    }
+
+    #[test]
+    fn what_misses_its_target_has_a_reason() {
+        let mut record = Record::default();
+        let well = Figure::new("a", 1, 1.0, 2.0).at_most(2.0);
+        let missed = Figure::new("a", 1, 1.0, 2.1).at_most(2.0);
+        record.replace("delays", Measured { figures: vec![well, missed], calls: BTreeMap::new() });
+        assert_eq!(record.figures.iter().map(|figure| figure.reason.is_some()).collect::<Vec<_>>(), [false, true]);
+    }
 }

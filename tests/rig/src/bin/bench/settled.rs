@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use kube::ResourceExt;
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
@@ -12,7 +12,7 @@ use ses_operator_rig::aws::{ImportedIdentity, ImportedRecord, Settings};
 use ses_operator_rig::wait::until;
 
 use crate::bed::{Bed, Plot, REGION};
-use crate::domains::{AT_ONCE, Layout, apply, manifest, ready_since, resource_name};
+use crate::domains::{AT_ONCE, Layout, apply, is_ready, manifest, resource_name};
 
 /// So long ago everything was made: longer than any sweep.
 const AGE: Duration = Duration::from_secs(2 * 86_400);
@@ -30,8 +30,8 @@ struct Template {
 }
 
 /// A plot with so many settled domains, and no operator. Time goes at `scale`.
-pub async fn plant(bed: &Bed, layout: Layout, count: usize, scale: f64) -> Result<Plot<'_>> {
-    let plot = bed.plot("mail", Settings::default().at_once()).await?;
+pub async fn plant<'a>(bed: &'a Bed, name: &str, layout: Layout, count: usize, scale: f64) -> Result<Plot<'a>> {
+    let plot = bed.plot(name, Settings::default().at_once()).await?;
     plot.account.set_rate(TEMPLATE_SCALE).await?;
     let template = template(&plot, layout).await?;
     let domains = layout.domains(count.saturating_sub(1));
@@ -66,13 +66,15 @@ async fn template(plot: &Plot<'_>, layout: Layout) -> Result<Template> {
     apply(&plot.domains, std::slice::from_ref(&domain)).await?;
     let resource = until("the template to be Ready", Duration::from_secs(60), async || {
         let found = plot.domains.get(&resource_name(&domain)).await?;
-        ready_since(&found).with_context(|| found.data["status"].to_string())?;
+        ensure!(is_ready(&found), "{}", found.data["status"]);
         Ok(found)
     })
     .await?;
     running.stop().await?;
     let identity = plot.account.sesv2(REGION).get_email_identity().email_identity(&domain).send().await?;
-    let tokens = identity.dkim_attributes.and_then(|dkim| dkim.tokens).context("the template has tokens")?;
+    let mut tokens = identity.dkim_attributes.and_then(|dkim| dkim.tokens).context("the template has tokens")?;
+    // In their own order, as the status has them: the copies' are in theirs.
+    tokens.sort();
     let tags = identity.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)).collect();
     let lines = plot.account.zone_records(&zone).await?;
     let of_zone = |line: &&String| line.starts_with(&format!("{zone_name} "));

@@ -60,6 +60,7 @@ impl Stage {
         let operator = Operator::builder(&plane, binary)
             .environment(account.environment(REGION))
             .environment([("SES_OPERATOR_SIMULATED_CLOCK", account.clock_url())])
+            .environment([("SES_OPERATOR_NAMESERVER", account.name_server().await?.to_string())])
             .arguments(["--leader-elect=false", "--bind-address=127.0.0.1:0"])
             .start()?;
         until("the operator to be ready", Duration::from_secs(20), async || {
