@@ -31,7 +31,7 @@ bench-check: rig ## Compare the calls of small runs with the committed figures
 
 .PHONY: simulate
 simulate: ## Play seeds of the simulation: SEEDS of one domain (10000), a hundredth of fifty domains
-	@SEEDS=$(or $(SEEDS),10000) $(CARGO) test $(WORKSPACE) --profile measured --test simulation -- whatever_goes_wrong --nocapture --test-threads 1
+	@SEEDS=$(or $(SEEDS),10000) $(CARGO) test $(WORKSPACE) --profile simulated --test simulation -- whatever_goes_wrong --nocapture --test-threads 1
 
 .PHONY: lint
 lint: needs ## fmt and clippy, warnings as errors

@@ -3,7 +3,6 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, PoisonError};
 
-use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 use tokio::sync::{Mutex, MutexGuard};
@@ -13,7 +12,7 @@ use super::key::Key;
 use super::store::{Form, Packed, Store};
 use crate::api::{FINALIZER, Reason, SesDomain, SesDomainStatus};
 use crate::reconcile::Journal;
-use crate::reconcile::report::{Event, conditions};
+use crate::reconcile::report::Event;
 
 /// What is written about all resources. The answers go into the store.
 #[derive(Debug)]
@@ -35,19 +34,17 @@ impl<A: ApiServer, F: Form> ApiJournal<A, F> {
     ///
     /// # Errors
     /// When the API server did not take it.
-    pub async fn greet(&self, key: &Key, now: Timestamp) -> Result<(), SaveError> {
+    pub async fn greet(
+        &self,
+        key: &Key,
+        greeting: impl FnOnce(&SesDomain) -> SesDomainStatus,
+    ) -> Result<(), SaveError> {
         let Some(resource) = self.store.get(key).filter(|resource| is_new(resource)) else { return Ok(()) };
         self.hold(&resource).await?;
         let _turn = self.turn(key).await;
         let Some(resource) = self.store.get(key).filter(|resource| is_new(resource)) else { return Ok(()) };
-        let generation = resource.metadata.generation.unwrap_or_default();
-        // As the API server keeps it, or it would look like somebody else's.
-        let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
-        let status = SesDomainStatus {
-            conditions: conditions::at_first_sight(generation, now),
-            ..resource.status.clone().unwrap_or_default()
-        };
-        self.put_status(&resource, resource.metadata.resource_version.as_deref(), &status).await.map(|_| ())
+        let version = resource.metadata.resource_version.as_deref();
+        self.put_status(&resource, version, &greeting(&resource)).await.map(|_| ())
     }
 
     /// The journal of one reconcile of a resource.
@@ -148,7 +145,8 @@ pub fn is_held(resource: &SesDomain) -> bool {
 fn is_greeted(resource: &SesDomain) -> bool {
     let Some(status) = &resource.status else { return false };
     let greets = |condition: &Condition| condition.reason == Reason::Progressing.to_string();
-    let rest = SesDomainStatus { conditions: Vec::new(), observed_generation: None, ..status.clone() };
+    // Which Region the greeting names is not asked: whatever is written over it names the right one.
+    let rest = SesDomainStatus { conditions: Vec::new(), observed_generation: None, region: None, ..status.clone() };
     rest == SesDomainStatus::default() && !status.conditions.is_empty() && status.conditions.iter().all(greets)
 }
 
@@ -259,9 +257,11 @@ impl<A: ApiServer, F: Form> Journal for Page<'_, A, F> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::reconcile::report::conditions;
 
     fn resource(uid: &str, status: Value) -> SesDomain {
         serde_json::from_value(json!({
@@ -279,6 +279,7 @@ mod tests {
         let greeting = SesDomainStatus {
             conditions: conditions::at_first_sight(1, Timestamp::UNIX_EPOCH),
             observed_generation: Some(-1),
+            region: Some("eu-west-1".to_owned()),
             ..SesDomainStatus::default()
         };
         let greeting = serde_json::to_value(greeting).expect("JSON");

@@ -171,7 +171,8 @@ async fn greet<S: IdentityService, D: DnsProvider>(
     });
     waited
         .for_each_concurrent(GREETINGS, async |key| {
-            if let Err(error) = context.journal.greet(&key, context.controller.clock.now()).await {
+            let greeting = |resource: &SesDomain| context.controller.reconciler.greeting(resource);
+            if let Err(error) = context.journal.greet(&key, greeting).await {
                 tracing::debug!("{key} could not be greeted: {error}");
             }
         })

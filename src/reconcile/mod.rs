@@ -152,6 +152,16 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
         unreachable!("the loop returns")
     }
 
+    /// The first words about a resource that has just been seen and has to wait. They pin its Region, so that its first
+    /// reconcile need not write it ahead.
+    pub fn greeting(&self, resource: &SesDomain) -> SesDomainStatus {
+        let status = resource.status.clone().unwrap_or_default();
+        let region = self.subject(resource, &status, &Neighbors::default()).region();
+        let generation = resource.metadata.generation.unwrap_or_default();
+        let conditions = report::conditions::at_first_sight(generation, self.now());
+        SesDomainStatus { conditions, region: Some(region.as_str().to_owned()), ..status }
+    }
+
     /// What a reconcile would do. Nothing is written, neither to AWS nor to the API server.
     pub async fn preview(&self, resource: &SesDomain, neighbors: Neighbors) -> Preview {
         let mut status = resource.status.clone().unwrap_or_default();

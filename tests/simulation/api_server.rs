@@ -209,11 +209,6 @@ impl Api {
         kept.resources().any(|resource| claims(resource)) || later.into_iter().any(|written| claims(&written.resource))
     }
 
-    /// What time it is there.
-    pub fn now(&self) -> Timestamp {
-        self.hand.now()
-    }
-
     /// `kubectl delete`.
     pub fn delete(&self, key: &str) {
         let now = self.hand.now();

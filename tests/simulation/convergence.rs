@@ -1,16 +1,19 @@
 //! Seeded: whatever goes wrong on the way, the same end.
 //!
-//! Each seed draws a domain's whole life: a spec, a zone with other people's records, edits, the deletion. It is played
-//! twice, once in peace and once with calls that fail, answers that are lost and an operator that dies; both must come to
+//! A story is a domain's whole life: a spec, a zone with other people's records, edits, the deletion. It is played once in
+//! peace, and by each of its seeds with calls that fail, answers that are lost and an operator that dies; all must come to
 //! the same end, do no harm, say what is so, leave nothing behind, and then rest.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use jiff::SignedDuration;
 
 use crate::cloud::faults::Strike;
+use crate::end::End;
 use crate::mutants::Mutant;
 use crate::random::Random;
 use crate::seeds::{self, Playing};
-use crate::simulation::{NAME, Simulation, hours, minutes};
+use crate::simulation::{NAME, Simulation, minutes};
 use crate::story::{Story, Turn};
 use crate::truth;
 use crate::workers::on_all_threads;
@@ -19,49 +22,121 @@ use crate::workers::on_all_threads;
 const SEEDS: u64 = 150;
 /// How long each act of a story lasts: whatever went wrong at first is over by then.
 const AN_ACT: SignedDuration = SignedDuration::from_mins(130);
+/// How much longer it lasts where a request landed when everything was settled.
+const A_DAY: SignedDuration = SignedDuration::from_hours(25);
+/// So many seeds in a row are wars of one story, which is played in peace once.
+pub const WARS: u64 = 4;
 /// How long things go wrong.
 const TROUBLE: SignedDuration = SignedDuration::from_mins(30);
 
 #[test]
 fn whatever_goes_wrong_the_end_is_the_same() {
     let seeds = seeds::asked("SEED", SEEDS, 1);
-    let played = on_all_threads(&seeds, |seed| {
-        let _playing = Playing { name: "SEED", test: "whatever_goes_wrong_the_end", seed: *seed };
-        play(*seed, Mutant::None)
+    let stories: Vec<&[u64]> = seeds.chunk_by(|one, other| one / WARS == other / WARS).collect();
+    let played = on_all_threads(&stories, |seeds| {
+        let peace = {
+            let _playing = playing(seeds[0]);
+            in_peace(&Story::draw(seeds[0] / WARS), Mutant::None, &[])
+        };
+        let wars = seeds.iter().map(|seed| {
+            let war = || {
+                let _playing = playing(*seed);
+                in_war(*seed, &peace, Mutant::None)
+            };
+            catch_unwind(AssertUnwindSafe(war)).ok()
+        });
+        let mut played: Vec<Option<usize>> = wars.collect();
+        played[0] = played[0].map(|reconciles| reconciles + peace.reconciles);
+        played
     });
+    let of_each = |(seeds, played): (&&[u64], Option<Vec<_>>)| played.unwrap_or_else(|| vec![None; seeds.len()]);
+    let played: Vec<Option<usize>> = stories.iter().zip(played).flat_map(of_each).collect();
     seeds::must_pass("SEED", &seeds, &played);
 }
 
-/// Plays a seed and answers with the number of reconciles; panics where the operator does harm or the ends differ.
-pub fn play(seed: u64, mutant: Mutant) -> usize {
-    let story = Story::draw(seed);
-    let (mut peace, mut war) = (story.start(mutant), story.start(mutant));
-    peace.pass(AN_ACT);
-    wage(&mut war, seed, story.intruder.is_none());
-    compare(seed, "set up", &mut peace, &mut war);
-    for (number, turn) in (1..).zip(&story.turns) {
-        if peace.state().told {
-            println!("{turn}");
-        }
-        turn.take(&mut peace);
-        turn.take(&mut war);
+fn playing(seed: u64) -> Playing {
+    Playing { name: "SEED", test: "whatever_goes_wrong_the_end", seed }
+}
+
+/// Plays a seed; panics where the operator does harm or the ends differ.
+pub fn play(seed: u64, mutant: Mutant) {
+    let peace = in_peace(&Story::draw(seed / WARS), mutant, &[]);
+    in_war(seed, &peace, mutant);
+}
+
+/// What a story comes to where nothing goes wrong.
+struct Peace {
+    /// The end of each act.
+    ends: Vec<End>,
+    reconciles: usize,
+}
+
+/// Plays a story in peace. After some acts a day more passes.
+fn in_peace(story: &Story, mutant: Mutant, longer: &[usize]) -> Peace {
+    let mut peace = story.start(mutant);
+    let mut ends = Vec::new();
+    for (act, turn) in story.acts().enumerate() {
+        begin(turn, &mut peace);
         peace.pass(AN_ACT);
-        wage(&mut war, seed ^ (0xABCD * number), false);
-        compare(seed, &turn.to_string(), &mut peace, &mut war);
-        if matches!(turn, Turn::Delete) {
-            for simulation in [&peace, &war] {
-                assert!(simulation.is_gone(NAME), "seed {seed} does not go\n{}", simulation.describe());
-            }
+        if longer.contains(&act) {
+            peace.pass(A_DAY);
         }
+        peace.no_harm();
+        ends.push(peace.end());
+        must_be_good(turn, &mut peace);
     }
-    peace.operator.reconciles + war.operator.reconciles
+    Peace { ends, reconciles: peace.operator.reconciles }
+}
+
+/// Plays a seed's war against the peace of its story, and answers with the number of reconciles.
+fn in_war(seed: u64, peace: &Peace, mutant: Mutant) -> usize {
+    let story = Story::draw(seed / WARS);
+    let mut war = story.start(mutant);
+    let (mut longer, mut longer_peace) = (Vec::new(), None);
+    for ((act, turn), number) in story.acts().enumerate().zip(0..) {
+        begin(turn, &mut war);
+        wage(&mut war, seed ^ (0xABCD * number), turn.is_none() && story.intruder.is_none());
+        let as_long = longer_peace.as_ref().unwrap_or(peace);
+        if war.state().faults.landed_late && as_long.ends[act] != war.end() {
+            // What landed after everything was settled is found by the daily look.
+            war.pass(A_DAY);
+            longer.push(act);
+            longer_peace = Some(in_peace(&story, mutant, &longer));
+        }
+        war.no_harm();
+        let as_long = longer_peace.as_ref().unwrap_or(peace);
+        let differences = as_long.ends[act].differences(&war.end());
+        let when = turn.map_or_else(|| "set up".to_owned(), ToString::to_string);
+        assert!(differences.is_empty(), "seed {seed}, {when}, in peace | in war: {differences:#?}\n{}", war.describe());
+        must_be_good(turn, &mut war);
+    }
+    war.operator.reconciles
+}
+
+/// An act begins with what people do, but for the first one.
+fn begin(turn: Option<&Turn>, simulation: &mut Simulation) {
+    let Some(turn) = turn else { return };
+    if simulation.state().told {
+        println!("{turn}");
+    }
+    turn.take(simulation);
+}
+
+/// The end of an act is a good one, and it rests there.
+fn must_be_good(turn: Option<&Turn>, simulation: &mut Simulation) {
+    truth::must_be_told(simulation);
+    simulation.no_orphans();
+    simulation.rests_for(minutes(30));
+    if matches!(turn, Some(Turn::Delete)) {
+        assert!(simulation.is_gone(NAME), "it does not go\n{}", simulation.describe());
+    }
 }
 
 /// An act that begins with much that goes wrong.
 ///
-/// The status may be lost while nothing has been let go: what is obsolete is known from the status alone. Not where a
-/// request lands late as well: a stage's record that an operator sent before it died and its status was lost is a
-/// stranger's edit to the next one. Nor where somebody else writes a record just before us, which the tags claim for us.
+/// The status may be lost, or etcd restored, while nothing has been let go: what is obsolete is known from the status alone.
+/// Not where a request lands late as well: a stage's record that an operator sent before it died and its status was lost is
+/// a stranger's edit to the next one. Nor where somebody else writes a record just before us, which the tags claim for us.
 fn wage(simulation: &mut Simulation, seed: u64, loses_status: bool) {
     let mut draw = Random::seeded(!seed);
     let began = simulation.now();
@@ -84,19 +159,28 @@ fn wage(simulation: &mut Simulation, seed: u64, loses_status: bool) {
     if draw.once_in(4) {
         simulation.api.kept().watch_lag = SignedDuration::from_secs(draw.between(1, 90));
     }
+    if draw.once_in(4) {
+        simulation.api.interrupt_watches(SignedDuration::from_secs(draw.between(1, 600)));
+    }
+    let mut snapshot = simulation.api.snapshot();
     if draw.once_in(8) {
         let half = began + minutes(20);
         simulation.state().faults.throttle(draw.clone(), began + minutes(10), half);
     }
     for _ in 0..draw.between(0, 4) {
         simulation.pass(minutes(draw.between(1, 7)));
-        if loses_status && draw.once_in(4) {
-            simulation.api.edit(NAME, |resource| resource.status = None);
+        if loses_status {
+            match draw.between(1, 8) {
+                1 | 2 => simulation.api.edit(NAME, |resource| resource.status = None),
+                3 | 4 => simulation.api.restore(&snapshot),
+                5 => snapshot = simulation.api.snapshot(),
+                _ => {}
+            }
         }
-        if draw.once_in(3) {
-            simulation.take_over();
-        } else {
-            simulation.operator.restart();
+        match draw.between(1, 4) {
+            1 => simulation.take_over(),
+            2 => {}
+            _ => simulation.operator.restart(),
         }
     }
     simulation.pass((until.duration_since(simulation.now())).max(SignedDuration::ZERO));
@@ -105,22 +189,4 @@ fn wage(simulation: &mut Simulation, seed: u64, loses_status: bool) {
     let left = (began + AN_ACT).duration_since(simulation.now());
     simulation.pass(left);
     simulation.state().faults.clear();
-}
-
-/// Both have come to the same end, which is a good one, and rest there.
-fn compare(seed: u64, when: &str, peace: &mut Simulation, war: &mut Simulation) {
-    if war.state().faults.landed_late && peace.end() != war.end() {
-        // What landed after everything was settled is found by the daily look.
-        peace.pass(hours(25));
-        war.pass(hours(25));
-    }
-    peace.no_harm();
-    war.no_harm();
-    let differences = peace.end().differences(&war.end());
-    assert!(differences.is_empty(), "seed {seed}, {when}, in peace | in war: {differences:#?}\n{}", war.describe());
-    for simulation in [peace, war] {
-        truth::must_be_told(simulation);
-        simulation.no_orphans();
-        simulation.rests_for(minutes(30));
-    }
 }

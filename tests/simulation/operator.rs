@@ -302,11 +302,11 @@ impl Operator {
             Sighting::First(key, resource) => {
                 self.wake(&name_of(&key));
                 if is_new(&resource) {
-                    let (journal, clock) = (Arc::clone(&self.run.journal), self.run.reconciler.clock.clone());
+                    let (journal, reconciler) = (Arc::clone(&self.run.journal), Arc::clone(&self.run.reconciler));
                     self.run.tasks.spawn(in_background(Box::pin(async move {
-                        clock.sleep_until(now + PATIENCE).await;
+                        reconciler.clock.sleep_until(now + PATIENCE).await;
                         // Whoever could not be greeted is reconciled all the same.
-                        let _ = journal.greet(&key, clock.now()).await;
+                        let _ = journal.greet(&key, |resource| reconciler.greeting(resource)).await;
                     })));
                 }
             }

@@ -1,4 +1,4 @@
-//! What a seed is about: a spec, a zone with other people's records, and what people do after that.
+//! What seeds are about: a spec, a zone with other people's records, and what people do after that.
 
 use std::fmt;
 
@@ -12,12 +12,12 @@ use crate::mutants::Mutant;
 use crate::random::Random;
 use crate::simulation::{NAME, Simulation, ZONE, manifest};
 
-/// What a seed is about.
+/// What some seeds are about.
 pub struct Story {
     seed: u64,
     spec: SesDomainSpec,
     /// What people do, one after the other, each time all is settled.
-    pub turns: Vec<Turn>,
+    turns: Vec<Turn>,
     zones: Vec<(&'static str, &'static str)>,
     /// Records of others: zone, name, type, values.
     records: Vec<(&'static str, &'static str, &'static str, Vec<&'static str>)>,
@@ -152,6 +152,11 @@ impl Story {
         }
         simulation.apply(NAME, self.spec.clone());
         simulation
+    }
+
+    /// The acts, each by the turn that it begins with: the first one begins with none.
+    pub fn acts(&self) -> impl Iterator<Item = Option<&Turn>> {
+        std::iter::once(None).chain(self.turns.iter().map(Some))
     }
 
     fn specs(&self) -> impl Iterator<Item = &SesDomainSpec> {

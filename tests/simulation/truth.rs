@@ -128,12 +128,9 @@ fn facts(state: &State, resource: &SesDomain, status: &SesDomainStatus) -> Vec<F
     };
     let held = identities.held.iter().find(|(key, _)| is_key(key)).map(|(_, held)| held);
     let gone = identities.gone.iter().find(|(key, _)| is_key(key)).map(|(_, (at, held))| (*at, held));
-    let is_current = status.observed_generation == resource.metadata.generation;
-    let asked = spec.mail_from_subdomain.as_ref().map(|label| DomainName::new(&spec.domain).child(label));
-    let said = status.mail_from.as_ref().map(|said| DomainName::new(&said.domain));
-    let wanted = if is_current { asked } else { said };
     let mut facts = vec![dkim(held, gone)];
-    facts.extend(spec.mail_from_subdomain.is_some().then(|| mail_from(wanted.as_ref(), held, gone)));
+    facts.extend(spec.mail_from_subdomain.is_some().then(|| mail_from(spec, held, gone)));
+    let is_current = status.observed_generation == resource.metadata.generation;
     let mut records =
         Fact { about: "RecordsPublished", holds: true, ceased: None, promise: RECORDS, why: String::new() };
     let mut dmarc = Fact { about: "DmarcPublished", why: String::new(), ..records };
@@ -186,27 +183,28 @@ fn dkim(held: Option<&Held>, gone: Option<(Timestamp, &Held)>) -> Fact {
     let is_verified = |held: &Held| held.identity.dkim.status == VerificationStatus::Success;
     let holds = held.is_some_and(|held| is_verified(held) && held.identity.dkim.signing_enabled);
     let switched_off = held.filter(|held| is_verified(held)).and_then(|held| held.by_hand);
-    let until = gone.and_then(|(at, held)| if is_verified(held) { Some(at) } else { held.dkim_until });
-    let ceased = held.and_then(|held| held.dkim_until).max(switched_off).max(until);
+    let deleted = gone.and_then(|(at, held)| if is_verified(held) { Some(at) } else { held.dkim_until });
+    let ceased = held.and_then(|held| held.dkim_until).max(switched_off).max(deleted);
     let promise = if switched_off.is_some() { SETTINGS } else { IDENTITY };
     let why =
         held.map_or_else(|| "there is no identity".to_owned(), |held| format!("DKIM is {}", held.identity.dkim.status));
     Fact { about: "DkimVerified", holds, ceased, promise, why }
 }
 
-fn mail_from(wanted: Option<&DomainName>, held: Option<&Held>, gone: Option<(Timestamp, &Held)>) -> Fact {
+fn mail_from(spec: &SesDomainSpec, held: Option<&Held>, gone: Option<(Timestamp, &Held)>) -> Fact {
+    let wanted = spec.mail_from_subdomain.as_ref().map(|label| DomainName::new(&spec.domain).child(label));
     let is_verified = |held: &Held| {
         let found = held.identity.mail_from.as_ref();
-        found.is_some_and(|found| Some(&found.domain) == wanted && found.status == VerificationStatus::Success)
+        found.is_some_and(|found| Some(&found.domain) == wanted.as_ref() && found.status == VerificationStatus::Success)
     };
-    let until =
-        |held: &Held| held.mail_from_until.as_ref().filter(|(domain, _)| Some(domain) == wanted).map(|(_, at)| *at);
-    let deleted = gone.and_then(|(at, held)| if is_verified(held) { Some(at) } else { until(held) });
+    let deleted = gone.filter(|(_, held)| is_verified(held)).map(|(at, _)| at);
+    let lost =
+        held.and_then(|held| held.mail_from_until.as_ref()).filter(|(domain, _)| Some(domain) == wanted.as_ref());
     let found = held.and_then(|held| held.identity.mail_from.as_ref());
     Fact {
         about: "MailFromVerified",
         holds: held.is_some_and(is_verified),
-        ceased: held.and_then(until).max(deleted),
+        ceased: lost.map(|(_, at)| *at).max(deleted),
         promise: SETTINGS,
         why: format!(
             "MAIL FROM is {}",

@@ -79,7 +79,7 @@ async fn roll_out(
         for number in 0..DOMAINS {
             world.sees_of(&format!("d{number}"), "Ready", "True").await?;
         }
-        told.0 = world.calls().await?;
+        told.0 = world.calls().await?.1;
         told.1 = changes(world).await?;
         Ok(())
     })

@@ -1,11 +1,14 @@
 //! What goes when a resource is deleted, and what stays.
 
-use anyhow::{Context, Result};
-use kube::api::DeleteParams;
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 use ses_operator_rig::aws::FaultKind;
+use ses_operator_rig::control_plane::audit::AuditMark;
 
-use crate::world::{HOUR, NAME, REGION, World, full, story, with};
+use crate::world::{HOUR, MINUTE, NAME, REGION, World, everything, full, story, with};
 
 async fn delete(world: &World) -> Result<()> {
     world.domains().delete(NAME, &DeleteParams::default()).await?;
@@ -30,6 +33,8 @@ async fn what_we_made_goes_and_nothing_else() -> Result<()> {
         assert!(!world.has_identity().await?);
         world.event("RecordsRemoved", "_dmarc.deleted.example TXT").await?;
         world.event("IdentityDeleted", "deleted.example").await?;
+        let told = world.events().await?;
+        assert!(!told.iter().any(|event| event.starts_with("IdentityMissing")), "it was asked to go: {told:?}");
         let writes: Vec<String> = world.writes_since(mark).await?.into_iter().map(|write| write.operation).collect();
         assert_eq!(writes, ["ChangeResourceRecordSets", "DeleteEmailIdentity"], "records first, then the identity");
         Ok(())
@@ -100,6 +105,59 @@ async fn retain_leaves_everything_where_it_is() -> Result<()> {
         assert_eq!(world.count_since(mark, "CreateEmailIdentity").await?, 0);
         assert!(world.status().await?.records.iter().all(|record| record.ours));
         Ok(())
+    })
+    .await
+}
+
+/// What the API server answered to our events since then, in this namespace.
+fn answers_to_events(world: &World, mark: AuditMark) -> Result<Vec<u16>> {
+    let entries = world.plane.audit_since(mark)?.into_iter();
+    let ours =
+        entries.filter(|entry| entry.namespace == world.namespace && entry.resource == "events" && entry.writes());
+    Ok(ours.filter(|entry| entry.verb != "deletecollection").map(|entry| entry.code).collect())
+}
+
+#[tokio::test]
+async fn a_namespace_that_takes_no_events_any_more_goes_with_all_its_domains() -> Result<()> {
+    story("terminating", async |world| {
+        world.strangers_move_in().await?;
+        let second = json!({"domain": "second.terminating.example"});
+        world.apply(everything()).await?;
+        world.is_as_ever().await?;
+        world.apply_as("second", second).await?;
+        world.sees_of("second", "Ready", "True").await?;
+
+        // First it can't go on, and has much to tell that nobody takes.
+        world.down(FaultKind::Denied).await?;
+        let audit = world.plane.audit_mark()?;
+        let namespaces: Api<Namespace> = Api::all(world.client.clone());
+        namespaces.delete(&world.namespace, &DeleteParams::default()).await?;
+        world.sees_because("Ready", "False", "Deleting").await?;
+        for _ in 0..60 {
+            world.account.advance(MINUTE).await?;
+        }
+        world.sees("Stalled", "True").await?;
+        world.account.clear_faults().await?;
+        let name = world.namespace.clone();
+        world
+            .awaits("the namespace to be gone", async || {
+                let left = namespaces.get_opt(&name).await?;
+                ensure!(left.is_none(), "{:?}", left.and_then(|left| left.status));
+                Ok(())
+            })
+            .await?;
+        world.is_gone_without_a_trace().await?;
+        let answers = answers_to_events(world, audit)?;
+        assert!(!answers.is_empty() && answers.iter().all(|code| *code == 403), "{answers:?}");
+        // Of either domain that it stands still, that its records have gone, and that its identity has.
+        assert!(answers.len() <= 6, "{answers:?}");
+
+        // The operator has not noticed, and looks after a new namespace of that name.
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        namespaces.patch(&name, &PatchParams::apply("stories"), &Patch::Apply(namespace)).await?;
+        world.apply(everything()).await?;
+        world.is_as_ever().await?;
+        world.rests().await
     })
     .await
 }

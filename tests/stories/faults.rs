@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::json;
-use ses_operator_rig::aws::{Fault, FaultKind, Service, Settings};
+use ses_operator_rig::aws::{Fault, FaultKind, Request, Service, Settings};
 
-use crate::world::{DAY, HOUR, MINUTE, NAME, full, story, with};
+use crate::world::{
+    DAY, HOUR, MINUTE, NAME, OPERATOR, SWEEP, World, everything, full, story, undisturbed_and_with, with,
+};
 
 #[tokio::test]
 async fn a_missing_permission_is_named_and_nothing_else_is_needed_than_to_grant_it() -> Result<()> {
@@ -136,6 +138,83 @@ async fn the_quotas_of_aws_are_enough() -> Result<()> {
             world.sees_of(name, "Ready", "True").await?;
         }
         world.account.advance(HOUR).await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_zone_that_is_busy_with_another_change_is_asked_again() -> Result<()> {
+    undisturbed_and_with("busy", &[("thrice", 3)], async |world, times| {
+        if let Some(times) = times {
+            let busy = Fault::new(Service::Route53, FaultKind::PriorRequestNotComplete);
+            world.account.fault(busy.operation("ChangeResourceRecordSets").times(*times)).await?;
+        }
+        world.apply(everything()).await?;
+        world.is_as_ever().await?;
+        let sent = sent(world, "ChangeResourceRecordSets").await?;
+        let refused = sent.iter().filter(|request| request.error.as_deref() == Some("PriorRequestNotComplete")).count();
+        assert_eq!((sent.len(), refused as u64), (1 + refused, times.copied().unwrap_or_default()));
+        Ok(())
+    })
+    .await
+}
+
+/// What the operator has sent of an operation.
+async fn sent(world: &World, operation: &str) -> Result<Vec<Request>> {
+    let requests = world.account.requests().await?.into_iter();
+    Ok(requests.filter(|it| it.operation == operation && it.sender.as_deref() == Some(OPERATOR)).collect())
+}
+
+#[tokio::test]
+async fn answers_of_half_a_minute_ago_lead_to_the_same_end() -> Result<()> {
+    undisturbed_and_with("lagging", &[("lag", Duration::from_secs(30))], async |world, lag| {
+        if let Some(lag) = lag {
+            world.account.settings(Settings::default().read_lag(*lag)).await?;
+        }
+        world.apply(with(everything(), json!({"mailFromSubdomain": "other", "dns": {"ttl": 600}}))).await?;
+        world.sees("Ready", "True").await?;
+        // What is read next is of before the change.
+        world.apply(everything()).await?;
+        world.sees("Ready", "True").await?;
+        world.restart()?;
+        world.account.delete_record(&world.zone, &format!("_dmarc.{}", world.domain), "TXT").await?;
+        world.account.advance(SWEEP).await?;
+        world.event("RecordPutBack", "_dmarc.lagging.example TXT").await?;
+        world.account.advance(HOUR).await?;
+        world.is_as_ever().await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn half_of_the_calls_throttled_after_ten_minutes_of_all_lead_to_the_same_end() -> Result<()> {
+    undisturbed_and_with("half", &[("throttled", FaultKind::Throttle)], async |world, kind| {
+        world.calls_since(0, "GetCallerIdentity").await?;
+        let pace = world.account.clock().await?.rate;
+        if let Some(kind) = kind {
+            world.down(*kind).await?;
+            world.account.set_rate(0.0).await?;
+        }
+        world.apply(everything()).await?;
+        if let Some(kind) = kind {
+            world.sees_because("Ready", "False", "Throttled").await?;
+            for _ in 0..10 {
+                world.account.advance(MINUTE).await?;
+            }
+            world.account.clear_faults().await?;
+            for service in [Service::Ses, Service::Route53] {
+                world.account.fault(Fault::new(service, *kind).probability(0.5)).await?;
+            }
+            world.account.set_rate(pace).await?;
+            world.sees("Ready", "True").await?;
+            world.account.clear_faults().await?;
+        }
+        world.is_as_ever().await?;
+        // Nine tries of two calls in the ten minutes, each twice as late as the one before; then as many as were answered.
+        let (throttled, answered) = world.calls().await?;
+        assert!(throttled <= 18 + 2 * answered, "{throttled} calls were throttled, and {answered} were not");
+        assert_eq!(throttled > 0, kind.is_some());
         Ok(())
     })
     .await

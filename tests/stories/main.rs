@@ -22,6 +22,7 @@
 //! | [`crowd`] | fifty domains at once, and one of them in trouble |
 //! | [`credentials`] | AWS does not accept who asks |
 //! | [`faults`] | AWS denies, throttles, breaks and hangs |
+//! | [`worst_moments`] | somebody else acts just when the operator is about to |
 //! | [`process`] | how the operator starts, ends, and what it says of itself |
 //! | [`refusals`] | what it says when it can't start |
 //!
@@ -49,4 +50,5 @@ mod refusals;
 mod restarts;
 mod verification;
 mod world;
+mod worst_moments;
 mod zones;

@@ -76,7 +76,7 @@ pub(crate) struct World {
     /// The operator, while it runs.
     pub(crate) operator: Option<Operator>,
     /// Somebody else's records in the zone.
-    strangers: Vec<String>,
+    pub(crate) strangers: Vec<String>,
     history: History,
     logs: Vec<PathBuf>,
 }

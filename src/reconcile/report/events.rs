@@ -272,7 +272,8 @@ fn turns(subject: &Subject<'_>, after: &SesDomainStatus) -> Vec<Event> {
             }
         } else if is_true && !was_true {
             events.push(Event::normal(name, "Verify", now.message.clone()));
-        } else if was_true && now.status == "False" && about != ConditionType::Ready {
+        } else if was_true && now.status == "False" && about != ConditionType::Ready && !subject.deleting {
+            // What goes because it was asked to go is told as such.
             events.push(Event::warning(now.reason.clone(), "Verify", now.message.clone()));
         }
     }

@@ -128,13 +128,6 @@ impl Faults {
             Strike::LandLate(SignedDuration::from_secs(chance.random.between(1, 120))),
         ];
         let possible = if chance.late { &strikes[..] } else { &strikes[..strikes.len() - 1] };
-        let strike = *chance.random.one_of(possible);
-        Some(match strike {
-            // A status that lands after its writer's successor has begun is not seen by it: no alarm rings for a status.
-            Strike::LandLate(_) if operation.starts_with("api:") => Strike::DieBefore,
-            Strike::LandLate(_) | Strike::Refuse(_) | Strike::LoseAnswer | Strike::DieBefore | Strike::DieAfter => {
-                strike
-            }
-        })
+        Some(*chance.random.one_of(possible))
     }
 }

@@ -1,6 +1,7 @@
 //! What must happen, each named for its case.
 
 mod adoption;
+mod api_server;
 mod at_once;
 mod attributes;
 mod becoming_ready;

@@ -49,10 +49,14 @@ impl World {
         Ok(requests.into_iter().filter(|request| request.mutation).collect())
     }
 
-    /// How many calls the operators of this story have made.
-    pub(crate) async fn calls(&self) -> Result<usize> {
+    /// How many calls the operators of this story have made: those that AWS throttled, and the others.
+    pub(crate) async fn calls(&self) -> Result<(usize, usize)> {
         let requests = self.account.requests().await?;
-        Ok(requests.iter().filter(|request| request.sender.as_deref() == Some(OPERATOR)).count())
+        let sent = requests.iter().filter(|request| request.sender.as_deref() == Some(OPERATOR));
+        let is_throttled =
+            |request: &&Request| matches!(request.error.as_deref(), Some("Throttling" | "TooManyRequestsException"));
+        let (throttled, others): (Vec<_>, Vec<_>) = sent.partition(is_throttled);
+        Ok((throttled.len(), others.len()))
     }
 
     /// How often an operation was called since then.

@@ -124,8 +124,8 @@ impl World {
 }
 
 /// Tells a story of one domain with the same delays as it goes undisturbed, and then with each of the faults: they are
-/// named, and `tell` plays the one that it is given, and looks at the end. Disturbed it takes at most twice the calls to AWS;
-/// and then all is at rest.
+/// named, and `tell` plays the one that it is given, and looks at the end. Disturbed it takes at most twice the calls to AWS, the
+/// throttled ones aside; and then all is at rest.
 pub(crate) async fn undisturbed_and_with<F>(
     name: &str,
     faults: &[(&str, F)],
@@ -140,7 +140,7 @@ pub(crate) async fn undisturbed_and_with<F>(
             world.strangers_move_in().await?;
             world.start([])?;
             tell(world, fault).await?;
-            calls = world.calls().await?;
+            calls = world.calls().await?.1;
             if world.domains().get_opt(NAME).await?.is_some() { world.rests().await } else { Ok(()) }
         })
         .await

@@ -13,6 +13,8 @@ use ses_operator_rig::control_plane::audit::{AuditEntry, AuditMark};
 use ses_operator_rig::operator::Operator;
 use ses_operator_rig::wait::{Hopeless, until};
 
+use crate::metrics::Metrics;
+
 pub const REGION: &str = "eu-west-1";
 
 /// The control plane, which the runs share.
@@ -39,9 +41,6 @@ pub struct Running {
     /// How long it took from its start to the first answer of `/readyz`.
     pub ready_after: Duration,
 }
-
-/// An operator's metrics, as they were at one time.
-pub struct Metrics(String);
 
 impl Bed {
     pub async fn make() -> Result<Self> {
@@ -134,37 +133,13 @@ impl Running {
 
     pub async fn metrics(&self) -> Result<Metrics> {
         let http = reqwest::Client::builder().no_proxy().build()?;
-        Ok(Metrics(http.get(&self.metrics).send().await?.text().await?))
+        Ok(Metrics::new(http.get(&self.metrics).send().await?.text().await?))
     }
 
     pub async fn stop(self) -> Result<()> {
         self.operator.stop(Duration::from_secs(20)).await?;
         Ok(())
     }
-}
-
-impl Metrics {
-    /// The sum of a metric's series, of those whose labels hold `labels`.
-    pub fn sum(&self, name: &str, labels: &str) -> f64 {
-        let of_metric = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
-        let series = self.0.lines().filter(of_metric).filter(|line| line.contains(labels));
-        series.filter_map(value).sum()
-    }
-
-    /// Below what such a part of a histogram's observations is: the end of a bucket.
-    pub fn quantile(&self, name: &str, part: f64) -> Option<f64> {
-        let bucket = format!("{name}_bucket{{le=\"");
-        let buckets = self.0.lines().filter_map(|line| {
-            let (end, _) = line.strip_prefix(&bucket)?.split_once('"')?;
-            Some((end.parse::<f64>().ok()?, value(line)?))
-        });
-        let enough = self.sum(&format!("{name}_count"), "") * part;
-        buckets.filter(|(_, count)| *count >= enough).map(|(end, _)| end).reduce(f64::min)
-    }
-}
-
-fn value(line: &str) -> Option<f64> {
-    line.rsplit(' ').next()?.parse().ok()
 }
 
 /// Waits until it is ready, and gives where it serves its probes, since the system chose the port. It looks more often than
@@ -231,21 +206,4 @@ pub async fn pass_until(account: &Account, end: Timestamp) -> Result<()> {
         anyhow::bail!("{left:?} of the wall's time are left")
     })
     .await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn metrics_are_summed_by_name_and_labels_and_a_quantile_is_a_bucket_s_end() {
-        let text = "took_sum 1.5\ntook_count 4\ntook_bucket{le=\"0.005\"} 2\ntook_bucket{le=\"0.0125\"} 3\n\
-                    took_bucket{le=\"+Inf\"} 4\ncalls_total{outcome=\"ok\"} 5\ncalls_total{outcome=\"gone\"} 1\n";
-        let metrics = Metrics(text.to_owned());
-        assert_eq!((metrics.sum("calls_total", ""), metrics.sum("calls_total", "\"ok\"")), (6.0, 5.0));
-        assert_eq!((metrics.sum("took_sum", ""), metrics.sum("took", "")), (1.5, 0.0));
-        assert_eq!(metrics.quantile("took", 0.5), Some(0.005));
-        assert_eq!(metrics.quantile("took", 0.75), Some(0.0125));
-        assert_eq!(metrics.quantile("took", 0.95), Some(f64::INFINITY));
-    }
 }

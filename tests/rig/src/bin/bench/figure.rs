@@ -36,8 +36,8 @@ impl Figure {
             zones: None,
             n,
             scale,
-            // More digits would only make the file hard to read.
-            measured: (measured * 1_000.0).round() / 1_000.0,
+            // More digits would only make the file hard to read; and the sum of nothing is -0.
+            measured: (measured * 1_000.0).round() / 1_000.0 + 0.0,
             unit: String::new(),
             target: None,
             reason: None,

@@ -17,7 +17,7 @@
 //! | [`bound`] | the least time and the most polls that AWS's quotas and delays leave |
 //! | [`settled`] | domains by the thousand that are settled already |
 //! | [`tally`] | calls counted |
-//! | [`process`], [`sampling`] | what `/proc` tells of the operator, and perf |
+//! | [`metrics`], [`process`], [`sampling`] | what the operator, `/proc` and perf tell |
 //! | [`figure`], [`record`] | a figure; all of them: the table, the JSON |
 //! | [`reasons`] | why a figure misses its target |
 //! | [`parts`] | what is measured |
@@ -28,6 +28,7 @@ mod bound;
 mod check;
 mod domains;
 mod figure;
+mod metrics;
 mod parts;
 mod process;
 mod reasons;

@@ -10,12 +10,15 @@ use ses_operator_rig::aws::{Account, Request, Service, Settings, VerifiedIdentit
 use crate::bed::{Bed, Following, Plot, REGION, Running};
 use crate::bound::{Bound, buckets, polls_allowed};
 use crate::domains::{Layout, apply};
+use crate::metrics::Metrics;
 use crate::process::{Memory, memory};
 use crate::tally::{Calls, OTHER_CLIENT, Ready, is_others, is_refused, of_aws, of_kubernetes, of_operator};
 use crate::watch::{End, Newcomer, watch};
 
 /// Delays are drawn from it, by domain.
 const SEED: u64 = 4;
+/// The operator's metric of how long AWS takes to answer.
+const TOOK: &str = "ses_operator_aws_call_duration_seconds";
 
 /// How much of AWS's quotas the operator may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +89,14 @@ pub struct Polls {
     pub worst: i64,
 }
 
+impl Latency {
+    /// Of the calls since `before`: at its start an operator asks who it is, which the rig's AWS answers slowly the first time.
+    fn between(before: &Metrics, after: &Metrics, scale: f64) -> Self {
+        let took = after.histogram(TOOK).since(&before.histogram(TOOK));
+        Self { mean: took.mean() * scale, most: took.quantile(0.95) * scale }
+    }
+}
+
 impl Share {
     fn arguments(self) -> &'static [&'static str] {
         match self {
@@ -123,7 +134,8 @@ impl Run {
         if self.repeatable {
             return settings.insync(40..=40).dkim(300..=300).mail_from(300..=300);
         }
-        let settings = settings.quotas_of_aws();
+        // As the real one, which refuses changes of a zone that overlap.
+        let settings = settings.quotas_of_aws().change_takes(Duration::from_secs(1));
         if self.one_bucket { settings.one_bucket_for_all_of_ses() } else { settings }
     }
 
@@ -150,6 +162,7 @@ impl Run {
         // Time stands still while they are applied: the API server's part in that does not scale.
         plot.account.set_rate(0.0).await?;
         let mark = bed.plane.audit_mark()?;
+        let metrics = running.metrics().await?;
         let before = plot.account.requests().await?.len() as u64;
         apply(&plot.domains, &domains).await?;
         let clock = Following::new(plot.account.set_rate(self.scale).await?);
@@ -183,7 +196,7 @@ impl Run {
             polls: polls(&requests, &identities, &seen.ready),
             newcomer: seen.newcomer,
             memory: memory(running.id())?,
-            latency: latency(&running, self.scale).await?,
+            latency: Latency::between(&metrics, &running.metrics().await?, self.scale),
         };
         Ok((outcome, plot, running))
     }
@@ -200,14 +213,6 @@ async fn call_twice_a_second(account: Account, scale: f64) {
         // It may be refused: so would the real one be.
         let _ = client.list_hosted_zones_by_name().dns_name(OTHER_CLIENT).max_items(1).send().await;
     }
-}
-
-async fn latency(running: &Running, scale: f64) -> Result<Latency> {
-    const TOOK: &str = "ses_operator_aws_call_duration_seconds";
-    let metrics = running.metrics().await?;
-    let count = metrics.sum(&format!("{TOOK}_count"), "").max(1.0);
-    let most = metrics.quantile(TOOK, 0.95).unwrap_or_default();
-    Ok(Latency { mean: metrics.sum(&format!("{TOOK}_sum"), "") / count * scale, most: most * scale })
 }
 
 fn polls(requests: &[Request], identities: &[VerifiedIdentity], ready: &BTreeMap<String, Timestamp>) -> Polls {

@@ -107,7 +107,7 @@ pub async fn watch(
         }
         let now = clock.now();
         seen.took = now.duration_since(started).as_secs_f64();
-        if told.elapsed() > Duration::from_secs(30) {
+        if told.elapsed() > Duration::from_secs(120) {
             told = Instant::now();
             let namespace = &plot.namespace;
             eprintln!("bench:   {namespace}: {} of {count} are Ready after {:.0} s", seen.ready.len(), seen.took);

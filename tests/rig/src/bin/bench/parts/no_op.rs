@@ -4,12 +4,13 @@
 //! mixes, and the two equations solved. In a day that passes evenly there are many rounds for each reconcile; where the
 //! clock jumps by a day, every domain is due at once and the rounds of that day are missing.
 
+use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use ses_operator_rig::wait::until;
 
-use super::settled::{FAST, writes};
+use super::settled::{A_MINUTE_A_DAY, FAST, writes};
 use super::{HOUR, Measured};
 use crate::bed::{Plot, Running, pass};
 use crate::domains::Layout;
@@ -19,26 +20,34 @@ use crate::sampling::Sampling;
 use crate::tally::{of_aws, of_operator, sum};
 
 const DAY: Duration = Duration::from_secs(86_400);
-/// At this pace a day takes a minute.
-const A_MINUTE_A_DAY: f64 = 1_200.0;
 /// So many days are jumped over.
 const JUMPS: usize = 3;
 
 /// What a stretch of time took.
 #[derive(Clone, Copy, Debug)]
-struct Spent {
-    /// Of the processor.
+pub struct Spent {
+    /// Of the processor's.
     seconds: f64,
     reconciles: f64,
     /// Calls that the rounds made: each brings up to 1,000 identities or 300 record sets.
     rounds: f64,
 }
 
-/// Measures it of settled domains in one zone.
-pub async fn measure(measured: &mut Measured, plot: &Plot<'_>, running: &Running, count: usize) -> Result<()> {
+impl fmt::Display for Spent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.2} s for {} reconciles and {} calls of the rounds", self.seconds, self.reconciles, self.rounds)
+    }
+}
+
+/// Measures it of settled domains in one zone, of which a day has been measured already.
+pub async fn measure(
+    measured: &mut Measured,
+    plot: &Plot<'_>,
+    running: &Running,
+    count: usize,
+    day: Spent,
+) -> Result<()> {
     let since = (plot.account.clock().await?.now, plot.bed.plane.audit_mark()?);
-    plot.account.set_rate(A_MINUTE_A_DAY).await?;
-    let day = spent(plot, running, async || pass(&plot.account, DAY).await).await?;
     plot.account.set_rate(FAST).await?;
     let jumps = spent(plot, running, async || {
         for _ in 0..JUMPS {
@@ -57,7 +66,7 @@ pub async fn measure(measured: &mut Measured, plot: &Plot<'_>, running: &Running
     let figure = |name: &str, value: f64| Figure::new(name, count, A_MINUTE_A_DAY, value).zones(Layout::Shared);
     writes(measured, plot, &figure, since, "no-op reconciles").await?;
     let (reconcile, round) = apart(day, jumps);
-    let note = format!("{day:?} in a day, {jumps:?} in {JUMPS} jumps; {top}");
+    let note = format!("{day} in a day, {jumps} in {JUMPS} jumps; {top}");
     measured.add(figure("CPU of a no-op reconcile", 1_000.0 * reconcile).unit("ms").note(note));
     let note = "a list of the identities, or a page of the zone";
     measured.add(figure("CPU of a call of the rounds", 1_000.0 * round).unit("ms").note(note));
@@ -83,7 +92,8 @@ async fn jump(plot: &Plot<'_>, running: &Running, count: usize) -> Result<()> {
     pass(&plot.account, HOUR / 4).await
 }
 
-async fn spent(plot: &Plot<'_>, running: &Running, pass: impl AsyncFnOnce() -> Result<()>) -> Result<Spent> {
+/// What passes, and what it takes.
+pub async fn spent(plot: &Plot<'_>, running: &Running, pass: impl AsyncFnOnce() -> Result<()>) -> Result<Spent> {
     let from = plot.account.clock().await?.now;
     let (seconds, before) = (processor_seconds(running.id())?, reconciles(running).await?);
     pass().await?;

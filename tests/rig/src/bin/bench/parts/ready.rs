@@ -106,6 +106,7 @@ fn calls_until_ready(measured: &mut Measured, run: &Run, outcome: &Outcome) {
     let requests = figure("API-server requests for each domain until Ready, events apart", requests);
     measured.add(requests.at_most(7.0).note(told(&outcome.calls, "kubernetes")));
     measured.add(figure("events for each domain until Ready", events as f64 / run.count as f64).at_most(5.0));
+    measured.add(figure("peak resident memory until all are Ready", outcome.memory.peak / MIB).unit("MiB"));
 }
 
 fn time_until_ready(measured: &mut Measured, run: &Run, outcome: &Outcome) {

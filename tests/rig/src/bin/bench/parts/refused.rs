@@ -33,7 +33,7 @@ pub async fn measure(bed: &Bed, measured: &mut Measured) -> Result<()> {
             })
         })
     };
-    for (count, scale, at_once) in [(1, 60.0, 6), (100, 20.0, 2), (1_000, 10.0, 1)] {
+    for (count, scale, at_once) in [(1, 60.0, 6), (100, 20.0, 2), (1_000, 10.0, 2)] {
         let runs: Vec<(usize, Run)> = runs(count, scale).collect();
         for group in runs.chunks(at_once) {
             let outcomes = try_join_all(group.iter().map(|(_, run)| run.on(bed))).await?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use futures::future::try_join_all;
 use jiff::Timestamp;
 use ses_operator_rig::aws::Settings;
 use ses_operator_rig::control_plane::audit::{AuditEntry, AuditMark};
@@ -13,30 +14,46 @@ use crate::bed::{Bed, Plot, Running, pass, pass_until};
 use crate::domains::Layout;
 use crate::figure::Figure;
 use crate::process::memory;
-use crate::settled;
+use crate::settled::plant;
 use crate::tally::{Calls, of_aws, of_kubernetes, of_operator, sum, told};
 
 /// How fast time may run where there is little to do.
 pub const FAST: f64 = 300.0;
+/// At this pace a day takes a minute.
+pub const A_MINUTE_A_DAY: f64 = 1_200.0;
 
-/// How fast time runs, and for how many hours calls are counted: a day where that is a minute, since what is done once a day is
-/// not done every hour alike.
-const RUNS: [(usize, Layout, f64, u32); 8] = [
-    (1, Layout::Own, 1_200.0, 24),
-    (1, Layout::Shared, 1_200.0, 24),
-    (100, Layout::Own, 1_200.0, 24),
-    (100, Layout::Shared, 1_200.0, 24),
-    (1_000, Layout::Shared, 1_200.0, 24),
-    (1_000, Layout::Own, FAST, 3),
-    (10_000, Layout::Shared, 150.0, 1),
-    (10_000, Layout::Own, 60.0, 1),
+/// What is settled.
+struct Settled {
+    count: usize,
+    layout: Layout,
+    scale: f64,
+    /// For how many hours calls are counted: a day where that is a minute, since what is done once a day is not done every hour
+    /// alike.
+    hours: u32,
+}
+
+/// Those in one line are measured at once: they leave the machine idle.
+const RUNS: [&[Settled]; 5] = [
+    &[
+        Settled { count: 1, layout: Layout::Own, scale: A_MINUTE_A_DAY, hours: 24 },
+        Settled { count: 1, layout: Layout::Shared, scale: A_MINUTE_A_DAY, hours: 24 },
+        Settled { count: 100, layout: Layout::Own, scale: A_MINUTE_A_DAY, hours: 24 },
+        Settled { count: 100, layout: Layout::Shared, scale: A_MINUTE_A_DAY, hours: 24 },
+    ],
+    &[Settled { count: 1_000, layout: Layout::Own, scale: FAST, hours: 3 }],
+    &[Settled { count: 1_000, layout: Layout::Shared, scale: A_MINUTE_A_DAY, hours: 24 }],
+    &[Settled { count: 10_000, layout: Layout::Own, scale: 60.0, hours: 1 }],
+    &[Settled { count: 10_000, layout: Layout::Shared, scale: 150.0, hours: 1 }],
 ];
 
 pub async fn measure(bed: &Bed, measured: &mut Measured) -> Result<()> {
     let idle = idle_memory(bed).await?;
     measured.add(Figure::new("resident memory without domains", 0, FAST, idle / MIB).unit("MiB"));
-    for (count, layout, scale, hours) in RUNS {
-        one(bed, measured, idle, (count, layout, scale, hours)).await?;
+    for group in RUNS {
+        for one in try_join_all(group.iter().map(|settled| one(bed, settled, idle))).await? {
+            measured.figures.extend(one.figures);
+            measured.calls.extend(one.calls);
+        }
     }
     Ok(())
 }
@@ -52,15 +69,12 @@ async fn idle_memory(bed: &Bed) -> Result<f64> {
     Ok(idle)
 }
 
-async fn one(
-    bed: &Bed,
-    measured: &mut Measured,
-    idle: f64,
-    (count, layout, scale, hours): (usize, Layout, f64, u32),
-) -> Result<()> {
+async fn one(bed: &Bed, settled: &Settled, idle: f64) -> Result<Measured> {
+    let &Settled { count, layout, scale, hours } = settled;
+    let mut measured = Measured::default();
     let name = format!("settled-{}-{count}", layout.label());
     eprintln!("bench:   {name}: making the domains");
-    let plot = settled::plant(bed, &name, layout, count, scale).await?;
+    let plot = plant(bed, &name, layout, count, scale).await?;
     let figure = |name: &str, value: f64| Figure::new(name, count, scale, value).zones(layout);
     let from = plot.account.clock().await?.now;
     let mark = bed.plane.audit_mark()?;
@@ -75,7 +89,7 @@ async fn one(
     pass(&plot.account, HOUR).await?;
     let begin = plot.account.clock().await?.now;
     let end = begin + HOUR * hours;
-    pass_until(&plot.account, end).await?;
+    let spent = no_op::spent(&plot, &running, async || pass_until(&plot.account, end).await).await?;
     let calls = calls_between(&plot, begin, end).await?;
     let in_an_hour = sum(&calls, "") / f64::from(hours);
     let target = match (count, layout) {
@@ -86,7 +100,7 @@ async fn one(
     let note = format!("in {hours} h: {}, {}", told(&calls, "ses"), told(&calls, "route53"));
     measured.add(figure("AWS calls in an hour, settled", in_an_hour).at_most(target).note(note));
     measured.calls.insert(name, calls);
-    writes(measured, &plot, &figure, (from, mark), "a restart and the hours after it").await?;
+    writes(&mut measured, &plot, &figure, (from, mark), "a restart and the hours after it").await?;
 
     let found = memory(running.id())?;
     if count >= 1_000 {
@@ -101,9 +115,10 @@ async fn one(
     let total = figure("resident memory, settled", found.resident / MIB).unit("MiB").at_most(target);
     measured.add(total.note(format!("the most was {:.1} MiB", found.peak / MIB)));
     if (count, layout) == (1_000, Layout::Shared) {
-        no_op::measure(measured, &plot, &running, count).await?;
+        no_op::measure(&mut measured, &plot, &running, count, spent).await?;
     }
-    running.stop().await
+    running.stop().await?;
+    Ok(measured)
 }
 
 /// Waits until an operator that has just become ready knows its domains, and gives how long that took.
