@@ -3,8 +3,9 @@
 use std::fmt;
 
 use serde_json::{Value, json};
-use ses_operator::api::spec::{AdoptionPolicy, OnConflict, SesDomainSpec};
+use ses_operator::api::spec::{AdoptionPolicy, OnConflict, Policy, SesDomainSpec};
 use ses_operator::dns::public::Asked;
+use ses_operator::domain_name::DomainName;
 
 use crate::cloud::Intruder;
 use crate::cloud::route53::Zone;
@@ -132,7 +133,11 @@ impl Story {
                 let is_policy = value.contains("v=") || *record_type == "MX";
                 let is_merged = merged && value.contains("v=spf1");
                 // It is adopted where no more than reports are wanted besides.
-                let is_adopted = self.adopts() && value.contains("v=DMARC1") && !value.contains("sp=");
+                let is_adopted = self.adopts() && value.contains("v=DMARC1") && self.wants_subdomains_as_in(value);
+                if is_adopted {
+                    // It was there before, so it stays, whatever was written into it.
+                    simulation.state().guard.left.insert(DomainName::new(name));
+                }
                 if !(overwritten && is_policy || is_merged || is_adopted) {
                     simulation.protect_values_in(zone, name, record_type, &[value]);
                 }
@@ -165,6 +170,14 @@ impl Story {
             Turn::Delete => None,
         });
         std::iter::once(&self.spec).chain(edited)
+    }
+
+    /// Whether a DMARC record says of subdomains what some spec of the story wants.
+    fn wants_subdomains_as_in(&self, record: &str) -> bool {
+        let said = [Policy::None, Policy::Quarantine, Policy::Reject]
+            .into_iter()
+            .find(|policy| record.contains(&format!("sp={}", format!("{policy:?}").to_lowercase())));
+        self.specs().any(|spec| spec.dmarc_policy.as_ref().and_then(|policy| policy.subdomain_policy) == said)
     }
 
     fn overwrites(&self) -> bool {

@@ -186,7 +186,9 @@ fn keep_one(
         claimed.origin = RecordOrigin::Adopted;
         claimed.ttl = found_ttl(wanted, around).unwrap_or(claimed.ttl);
         claimed.published = true;
-        if verdict != Verdict::Right {
+        if let Verdict::Foreign(found) = verdict {
+            // What stands there, not what is going to: whether that is served is seen by its change.
+            claimed.value = found;
             verdict = Verdict::Outdated;
         }
     }
@@ -248,6 +250,10 @@ fn keep_one(
         // The answer to the write was lost.
         claimed.published = false;
         claimed.since = Time(now);
+    }
+    if verdict == Verdict::Right && claimed.ours && claimed.origin == RecordOrigin::Adopted {
+        // Of what was there before the TTL is nobody's wish: it is what stands.
+        claimed.ttl = found_ttl(wanted, around).unwrap_or(claimed.ttl);
     }
     let on_its_way = observed.pending.iter().any(|change| change.hosted_zone_id == zone.id.0);
     let served = claimed.published || !claimed.ours || has_arrived(subject, &claimed);

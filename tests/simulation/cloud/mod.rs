@@ -316,5 +316,6 @@ impl State {
             return;
         }
         self.identities.look(&self.zones, now, &self.delays, &mut self.random);
+        self.identities.remember(now, self.lag);
     }
 }

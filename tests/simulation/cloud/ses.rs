@@ -117,7 +117,7 @@ pub struct Identities {
     /// When a verification ends if the records stay as they were when SES looked last.
     pub(super) next_turn: Option<Timestamp>,
     made: usize,
-    /// What stood from each change and read of late, while reads lag behind.
+    /// What stood after each change of late, while reads lag behind.
     past: VecDeque<(Timestamp, BTreeMap<IdentityKey, Held>)>,
 }
 
@@ -171,27 +171,20 @@ impl Identities {
 
     /// The identities as a read shows them that lags behind.
     fn shown(&mut self, now: Timestamp, lag: SignedDuration) -> &BTreeMap<IdentityKey, Held> {
-        if lag.is_zero() {
-            self.past.clear();
-            return &self.held;
-        }
-        self.remember(now);
-        // The youngest that is old enough stays in front.
-        while self.past.get(1).is_some_and(|(at, _)| *at + lag <= now) {
-            self.past.pop_front();
-        }
+        self.remember(now, lag);
         self.past.front().map_or(&self.held, |(_, held)| held)
     }
 
-    /// Remembers what stands from now on, for reads that lag behind.
-    fn remember(&mut self, now: Timestamp) {
+    /// Remembers what stands now, for as long as a read may show it.
+    pub(super) fn remember(&mut self, now: Timestamp, lag: SignedDuration) {
+        if lag.is_zero() {
+            self.past.clear();
+            return;
+        }
         self.past.push_back((now, self.held.clone()));
-    }
-
-    /// The same, while reads lag behind: what was read once must not be shown for longer than they do.
-    fn changed(&mut self, now: Timestamp) {
-        if !self.past.is_empty() {
-            self.remember(now);
+        // The youngest that is old enough stays in front.
+        while self.past.get(1).is_some_and(|(at, _)| *at + lag <= now) {
+            self.past.pop_front();
         }
     }
 
@@ -200,7 +193,6 @@ impl Identities {
         let held = self.held.remove(key)?;
         self.touched = true;
         self.gone.insert(key.clone(), (now, held.clone()));
-        self.changed(now);
         Some(held)
     }
 
@@ -355,6 +347,7 @@ impl State {
             IdentityChange::Tag(tags) => held.identity.tags.extend(tags),
             IdentityChange::Untag(keys) => held.identity.tags.retain(|key, _| !keys.contains(key)),
         }
+        self.identities.touched = true;
         self.look();
         Ok(())
     }
