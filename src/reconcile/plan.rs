@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use self::claim::Claim;
 use self::records::Ground;
 use super::desired::WantedRecord;
+use super::ledger::{self, Trust};
 use super::observe::Observed;
 use super::subject::Subject;
 use super::verdict::Verdict;
@@ -25,8 +26,8 @@ use crate::api::Reason;
 use crate::api::status::{RecordPurpose, RecordStatus};
 use crate::cloud::Region;
 use crate::dns::{RecordChange, ZoneId};
-use crate::ses::ownership::CLUSTER;
-use crate::ses::{IdentityChange, NewIdentity, regions};
+use crate::ses::ownership::{CLUSTER, Ownership};
+use crate::ses::{Identity, IdentityChange, NewIdentity, regions};
 
 pub mod claim;
 mod dmarc;
@@ -253,7 +254,13 @@ fn decide(subject: &Subject<'_>, observed: &Observed, now: Timestamp) -> Plan {
         },
     }
     if plan.findings.is_empty() {
-        let is_released = |entry: &RecordStatus| entry.purpose == RecordPurpose::Dmarc && plan.released_dmarc.is_some();
+        let is_ours = |found: &&Identity| matches!(subject.owner.judge(&found.tags), Ownership::Ours { .. });
+        let ours = found.as_ref().filter(is_ours);
+        // Its claim is taken off the tags first: whoever died after that let it go as well.
+        let is_released = |entry: &RecordStatus| {
+            let is_unwanted = entry.purpose == RecordPurpose::Dmarc && subject.spec.dmarc_policy.is_none();
+            is_unwanted && (plan.released_dmarc.is_some() || ledger::trust(subject, ours, entry, now) == Trust::NotOurs)
+        };
         plan.ledger = subject.status.records.iter().filter(|entry| !is_released(entry)).cloned().collect();
     }
     if subject.spec.suspend {
