@@ -55,16 +55,28 @@ pub(super) fn keep(ground: Ground<'_>, plan: &mut Plan) {
     if plan.is_unsure {
         return;
     }
-    let not_ours = plan.findings.iter().filter(|finding| {
-        let claimed =
-            plan.ledger.iter().any(|entry| entry.ours && ledger::is_for(entry, &finding.wanted, &finding.zone));
-        matches!(finding.verdict, Verdict::Foreign(_)) && !claimed
-    });
-    let not_ours: Vec<RecordPurpose> = not_ours.map(|finding| finding.wanted.purpose).collect();
-    claims::tag(subject, identity, &plan.ledger, &not_ours)
+    claims::tag(subject, identity, &plan.ledger, &not_ours(ground, plan))
         .into_iter()
         .for_each(|change| plan.changes.push(Change::ChangeIdentity { change, puts_back: false }));
     plan.changes.extend(batches.into_changes());
+}
+
+/// The kinds of records of which none is ours, whatever the tag says: somebody else's stands in their place, or nothing
+/// stands there and nothing can.
+fn not_ours(ground: Ground<'_>, plan: &Plan) -> Vec<RecordPurpose> {
+    let is_ours = |finding: &Finding| match finding.verdict {
+        Verdict::Foreign(_) => {
+            plan.ledger.iter().any(|entry| entry.ours && ledger::is_for(entry, &finding.wanted, &finding.zone))
+        }
+        Verdict::Obstructed(_) => {
+            let around = ground.observed.records.get(&finding.zone).and_then(|records| records.as_ref().ok());
+            around.is_none_or(|around| verdict::is_taken(&finding.wanted, around))
+        }
+        Verdict::Missing | Verdict::Right | Verdict::Outdated | Verdict::Unshown | Verdict::Drifted(_) => true,
+    };
+    let (may_be, are_not): (Vec<&Finding>, Vec<&Finding>) = plan.findings.iter().partition(|finding| is_ours(finding));
+    let is_none = |purpose: &RecordPurpose| !may_be.iter().any(|finding| finding.wanted.purpose == *purpose);
+    are_not.into_iter().map(|finding| finding.wanted.purpose).filter(is_none).collect()
 }
 
 /// The changes of each zone: one batch a zone.

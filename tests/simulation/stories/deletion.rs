@@ -290,6 +290,23 @@ fn records_in_a_zone_that_cant_be_told_any_more_hold_the_deletion_and_that_is_sa
 }
 
 #[test]
+fn records_that_could_never_be_written_hold_no_deletion() {
+    let mut simulation = Simulation::new();
+    simulation.protect("_domainkey.example.com", "NS", &["ns.elsewhere.example"]);
+    simulation.apply(NAME, manifest(json!({})));
+    simulation.pass(hours(1));
+    assert!(simulation.condition("Stalled").contains("_domainkey.example.com is delegated"), "{}", simulation.describe());
+    let tags = simulation.identity().expect("an identity").tags;
+    assert_eq!(tags["ses-operator.dev/records"], "mx spf dmarc @mail");
+    simulation.state().zones.add("Z2", "example.com");
+    simulation.delete(NAME);
+    simulation.pass(minutes(5));
+    assert!(simulation.is_gone(NAME), "{}", simulation.describe());
+    assert_eq!(left(&simulation), [""; 0]);
+    simulation.no_harm();
+}
+
+#[test]
 fn an_identity_that_the_status_calls_adopted_stays_though_the_tag_was_taken_off() {
     let mut simulation = Simulation::new();
     simulation.foreign_identity(&[]);
