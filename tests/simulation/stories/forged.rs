@@ -16,7 +16,6 @@ const MX: &str = "10 feedback-smtp.eu-west-1.amazonses.com";
 /// `kubectl patch --subresource status`.
 fn forge(simulation: &mut Simulation, forgery: impl FnOnce(&mut SesDomainStatus)) {
     simulation.api.edit(NAME, |resource| forgery(resource.status.get_or_insert_default()));
-    simulation.operator.restart();
 }
 
 fn entry(simulation: &Simulation, purpose: RecordPurpose, name: &str, value: &str) -> RecordStatus {
@@ -197,7 +196,7 @@ fn settings_and_tags_of_others_are_not_taken_out_for_being_called_ours() {
     let mut simulation = adopted_with_settings_of_others();
     let before = simulation.identity();
     let since = Time(simulation.now());
-    for _ in 0..2 {
+    for is_restarted in [false, true] {
         forge(&mut simulation, |status| {
             let identity = status.identity.as_mut().expect("an identity");
             identity.tags = ["ses-operator.dev/name", "ses-operator.dev/records", "team"].map(str::to_owned).to_vec();
@@ -211,6 +210,11 @@ fn settings_and_tags_of_others_are_not_taken_out_for_being_called_ours() {
                 restarted_at: None,
             });
         });
+        if is_restarted {
+            // A status that calls itself settled is believed at a start, until the daily look.
+            simulation.operator.restart();
+            simulation.pass(days(1));
+        }
         simulation.pass(hours(1));
         assert_eq!(simulation.identity(), before, "{}", simulation.describe());
         let status = simulation.status();
