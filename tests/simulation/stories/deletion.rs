@@ -295,7 +295,11 @@ fn records_that_could_never_be_written_hold_no_deletion() {
     simulation.protect("_domainkey.example.com", "NS", &["ns.elsewhere.example"]);
     simulation.apply(NAME, manifest(json!({})));
     simulation.pass(hours(1));
-    assert!(simulation.condition("Stalled").contains("_domainkey.example.com is delegated"), "{}", simulation.describe());
+    assert!(
+        simulation.condition("Stalled").contains("_domainkey.example.com is delegated"),
+        "{}",
+        simulation.describe()
+    );
     let tags = simulation.identity().expect("an identity").tags;
     assert_eq!(tags["ses-operator.dev/records"], "mx spf dmarc @mail");
     simulation.state().zones.add("Z2", "example.com");

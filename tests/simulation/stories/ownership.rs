@@ -62,8 +62,7 @@ fn a_key_of_another_origin_is_left_alone_even_where_adoption_is_allowed() {
         let mut simulation = Simulation::new();
         simulation.foreign_identity(&[("team", "other")]);
         let easy = simulation.identity().expect("an identity").dkim.origin;
-        simulation.state().by_hand("example.com").identity.dkim.origin =
-            SigningOrigin::Other(origin.to_owned());
+        simulation.state().by_hand("example.com").identity.dkim.origin = SigningOrigin::Other(origin.to_owned());
         simulation.apply(NAME, manifest(json!({"adoptionPolicy": "Adopt"})));
         simulation.pass(hours(1));
         let stalled = simulation.condition("Stalled");
