@@ -68,8 +68,8 @@ pub(super) fn facts(
         region: Some(subject.region().as_str().to_owned()),
         identity: if known { identity(subject, found, plan, applied, &time) } else { before.identity.clone() },
         hosted_zones: zones,
-        dkim: if known { found.map(|found| dkim(subject, found, applied, &time)) } else { before.dkim.clone() },
-        mail_from: if known { mail_from(subject, found, applied, &time) } else { before.mail_from.clone() },
+        dkim: if known { found.map(|found| dkim(subject, found, plan, applied, &time)) } else { before.dkim.clone() },
+        mail_from: if known { mail_from(subject, found, plan, applied, &time) } else { before.mail_from.clone() },
         dmarc: dmarc(subject, plan, &pending, &time),
         records,
         pending_changes: pending,
@@ -236,7 +236,8 @@ fn managed(
     }
 }
 
-fn dkim(subject: &Subject<'_>, found: &Identity, applied: &Applied, now: &Time) -> DkimState {
+/// DKIM as it was seen when the plan was made, or as it is after a restart of its verification.
+fn dkim(subject: &Subject<'_>, found: &Identity, plan: &Plan, applied: &Applied, now: &Time) -> DkimState {
     let before = subject.status.dkim.as_ref();
     let word = found.dkim.status.to_string();
     // NotStarted turns into Pending by itself: it is one wait.
@@ -247,8 +248,9 @@ fn dkim(subject: &Subject<'_>, found: &Identity, applied: &Applied, now: &Time) 
         .iter()
         .any(|change| matches!(change, Change::ChangeIdentity { change: IdentityChange::DkimKey(_), .. }));
     let succeeded = found.dkim.status == VerificationStatus::Success;
+    let turned = if restarted { now.clone() } else { Time(plan.at) };
     DkimState {
-        since: same.map_or_else(|| now.clone(), |before| before.since.clone()),
+        since: same.map_or(turned, |before| before.since.clone()),
         restarted_at: restarted
             .then(|| now.clone())
             .or_else(|| before.and_then(|before| before.restarted_at.clone()).filter(|_| !succeeded)),
@@ -261,7 +263,13 @@ fn dkim(subject: &Subject<'_>, found: &Identity, applied: &Applied, now: &Time) 
 const NOT_SET: &str = "NotStarted";
 
 /// MAIL FROM as it will be seen next: a put that was just made begins to wait now.
-fn mail_from(subject: &Subject<'_>, found: Option<&Identity>, applied: &Applied, now: &Time) -> Option<MailFromState> {
+fn mail_from(
+    subject: &Subject<'_>,
+    found: Option<&Identity>,
+    plan: &Plan,
+    applied: &Applied,
+    now: &Time,
+) -> Option<MailFromState> {
     let before = subject.status.mail_from.as_ref();
     let found = found?;
     // A MAIL FROM domain that was never asked for is not ours to speak of, nor to take out.
@@ -306,8 +314,9 @@ fn mail_from(subject: &Subject<'_>, found: Option<&Identity>, applied: &Applied,
     let restarted = put.is_some() && was_failed;
     let same = before.filter(|before| before.status == status.to_string() && !restarted);
     let succeeded = status == VerificationStatus::Success;
+    let turned = if put.is_some() { now.clone() } else { Time(plan.at) };
     Some(MailFromState {
-        since: same.map_or_else(|| now.clone(), |before| before.since.clone()),
+        since: same.map_or(turned, |before| before.since.clone()),
         restarted_at: restarted
             .then(|| now.clone())
             .or_else(|| before.and_then(|before| before.restarted_at.clone()).filter(|_| !succeeded)),
