@@ -386,7 +386,7 @@ fn an_adoption_is_told_with_the_records_that_follow_it() {
 
 #[test]
 fn the_status_holds_bounded_lines() {
-    let tags: BTreeMap<String, String> = (0..44).map(|n| (format!("key-{n:02}"), "v".repeat(256))).collect();
+    let tags: BTreeMap<String, String> = (0..43).map(|n| (format!("key-{n:02}"), "v".repeat(256))).collect();
     let uris: Vec<String> = (0..10).map(|n| format!("mailto:{}{n}@example.com", "r".repeat(300))).collect();
     let stages: Vec<Value> = (0..8)
         .map(|n| json!({"name": format!("stage-{n}"), "policy": "None", "minDuration": "30d"}))

@@ -48,7 +48,7 @@ fn claims(domain: &DomainName, held: &Held, new: &RecordSet) -> bool {
         RecordType::Cname => "dkim",
         RecordType::Mx => "mx",
         _ if is_at("_dmarc") => "dmarc",
-        _ => "spf",
+        RecordType::Txt | RecordType::Ns | RecordType::Other(_) => "spf",
     };
     let tag = held.identity.tags.get(RECORDS).map(String::as_str).unwrap_or_default();
     let today = tag.split(' ').find_map(|word| word.strip_prefix('@'));

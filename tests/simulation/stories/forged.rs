@@ -52,7 +52,7 @@ fn reaches_nothing(spec: &Value, entry: impl Fn(&Simulation) -> RecordStatus, th
             forge(&mut simulation, |status| status.records.push(entry.clone()));
             if !is_deleted_at_once {
                 simulation.pass(hours(2));
-                assert_eq!(simulation.values(&entry.name, &entry.record_type), [theirs.clone()], "{case}");
+                assert_eq!(simulation.values(&entry.name, &entry.record_type), std::slice::from_ref(&theirs), "{case}");
                 forge(&mut simulation, |status| status.records.push(entry.clone()));
             }
             simulation.delete(NAME);
