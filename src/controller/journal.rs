@@ -21,8 +21,8 @@ pub struct ApiJournal<A = Connection, F = Packed> {
     server: A,
     store: Store<F>,
     /// The writes to one resource follow each other: it may be greeted while its reconcile begins. Whose names fall
-    /// together wait for each other's request, no longer.
-    turns: [Mutex<()>; 64],
+    /// together wait for each other's request, no longer; and so many connections are all that is needed.
+    turns: [Mutex<()>; 16],
     /// Of which resources a write was not answered as one that was made or refused for good: which version stands is open.
     unsure: std::sync::Mutex<HashSet<Key>>,
 }
@@ -272,6 +272,7 @@ impl<A: ApiServer, F: Form> Journal for Page<'_, A, F> {
         } else {
             tracing::info!(reason = event.reason, "{}", event.note);
         }
+        let _turn = self.journal.turn(&Key::of(resource)).await;
         if let Err(error) = self.journal.server.tell(resource, event).await {
             tracing::debug!("an event could not be told: {error}");
         }

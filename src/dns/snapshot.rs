@@ -96,6 +96,7 @@ impl<P: DnsProvider> Dns<P> {
     ) -> Result<(Vec<RecordSet>, Timestamp), CloudError> {
         let of = self.zone(zone);
         let mut view = of.view.lock().await;
+        view.enter(root);
         if let Some(answer) = view.answer(root, names, not_before) {
             return Ok(answer);
         }
@@ -147,10 +148,11 @@ impl<P: DnsProvider> Dns<P> {
     ) -> Result<T, CloudError> {
         let of = self.zone(zone);
         let mut view = of.view.lock().await;
+        domains.iter().for_each(|(domain, _)| view.enter(domain));
         if size.div_ceil(PAGE) <= domains.len().max(1) {
             self.read_whole(zone, &mut view).await?;
         } else {
-            *view = ZoneView::default();
+            view.clear();
             for (domain, names) in domains {
                 self.read_part(zone, domain, names, Timestamp::MIN, &mut view).await?;
             }
@@ -163,6 +165,17 @@ impl<P: DnsProvider> Dns<P> {
         let known = self.zones().get(zone).cloned();
         if let Some(known) = known {
             *known.view.lock().await = ZoneView::default();
+            self.drop_if_unused(zone, &known);
+        }
+    }
+
+    /// Whoever reads at `root` needs it no longer: the last one of those for whom a zone was read leaves nothing behind.
+    pub async fn leave(&self, zone: &ZoneId, root: &DomainName) {
+        let known = self.zones().get(zone).cloned();
+        if let Some(known) = known
+            && known.view.lock().await.leave(root)
+        {
+            self.drop_if_unused(zone, &known);
         }
     }
 
@@ -205,13 +218,10 @@ impl<P: DnsProvider> Dns<P> {
     pub async fn prune(&self, time: Timestamp) {
         let zones: Vec<(ZoneId, Arc<Zone>)> =
             self.zones().iter().map(|(id, zone)| (id.clone(), Arc::clone(zone))).collect();
-        let now = self.clock.now();
         for (id, zone) in zones {
             let is_empty = !zone.view.lock().await.prune(time);
-            let mut zones = self.zones();
-            // Two of them are held here: whoever else has one is about to use it.
-            if is_empty && zone.writer.is_quiet(now) && Arc::strong_count(&zone) <= 2 {
-                zones.remove(&id);
+            if is_empty {
+                self.drop_if_unused(&id, &zone);
             }
         }
         self.zones().shrink_to_fit();
@@ -227,6 +237,15 @@ impl<P: DnsProvider> Dns<P> {
         let zones = Arc::new(answer);
         *known = List { read: Some((time, Arc::clone(&zones))), is_confirmed: false };
         Ok((zones, time))
+    }
+
+    /// Drops a zone of which nothing is known, and into which nothing is being written.
+    fn drop_if_unused(&self, id: &ZoneId, zone: &Arc<Zone>) {
+        let mut zones = self.zones();
+        // Two of them are held here: whoever else has one is about to use it.
+        if zone.writer.is_quiet(self.clock.now()) && Arc::strong_count(zone) <= 2 {
+            zones.remove(id);
+        }
     }
 
     async fn read_whole(&self, zone: &ZoneId, view: &mut ZoneView) -> Result<(), CloudError> {
@@ -259,7 +278,7 @@ impl<P: DnsProvider> Dns<P> {
             }
         };
         for name in names {
-            if !part.shows(name) {
+            if !part.shows(root, name) {
                 calls += 1;
                 part.looked_up.insert(name.clone(), self.provider.record_sets(zone, name).await?.answer);
             }
@@ -314,6 +333,6 @@ impl<P: DnsProvider> Sends for Dns<P> {
     }
 
     async fn unsure(&self, zone: &ZoneId) {
-        *self.zone(zone).view.lock().await = ZoneView::default();
+        self.zone(zone).view.lock().await.clear();
     }
 }

@@ -4,7 +4,7 @@
 //! 10,000 records the few names of one domain are looked up.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 
@@ -30,6 +30,8 @@ pub struct ZoneView {
     held: usize,
     /// Names below a domain that were looked for once more, and in vain.
     confirmed: HashMap<DomainName, Vec<DomainName>>,
+    /// The domains for which it was read, and that may ask again.
+    readers: HashSet<DomainName>,
 }
 
 #[derive(Clone, Debug)]
@@ -52,9 +54,9 @@ pub struct Part {
 }
 
 impl Part {
-    /// Whether it tells what stands at a name.
-    pub fn shows(&self, name: &DomainName) -> bool {
-        self.subtree.complete
+    /// Whether it tells what stands at a name. `root` is the domain that it is of.
+    pub fn shows(&self, root: &DomainName, name: &DomainName) -> bool {
+        (self.subtree.complete && name.is_within(root))
             || self.looked_up.contains_key(name)
             || self.subtree.record_sets.iter().any(|set| &set.name == name)
     }
@@ -148,7 +150,7 @@ impl ZoneView {
             return Some((whole.around(root), whole.read_at));
         }
         let part = self.part(root, not_before)?;
-        names.iter().all(|name| part.shows(name)).then(|| (part.record_sets(), part.read_at))
+        names.iter().all(|name| part.shows(root, name)).then(|| (part.record_sets(), part.read_at))
     }
 
     /// What is known of a domain by itself, if it was read at `not_before` or later.
@@ -165,7 +167,8 @@ impl ZoneView {
     pub fn take_whole(&mut self, record_sets: Vec<RecordSet>, read_at: Timestamp) {
         let held = record_sets.len();
         let sets = Sets::new(record_sets);
-        *self = Self { whole: Some(Whole { read_at, sets, distrusted: Vec::new() }), held, ..Self::default() };
+        let readers = std::mem::take(&mut self.readers);
+        *self = Self { whole: Some(Whole { read_at, sets, distrusted: Vec::new() }), held, readers, ..Self::default() };
     }
 
     /// A domain was read by itself, with so many calls.
@@ -221,6 +224,30 @@ impl ZoneView {
         }
     }
 
+    /// Somebody reads at `root`, and may ask again.
+    pub fn enter(&mut self, root: &DomainName) {
+        if !self.readers.contains(root) {
+            self.readers.insert(root.clone());
+        }
+    }
+
+    /// Whoever reads at `root` will not ask again. Tells whether he was the last: then nothing is left.
+    pub fn leave(&mut self, root: &DomainName) -> bool {
+        self.readers.remove(root);
+        self.parts.remove(root);
+        self.confirmed.remove(root);
+        let last = self.readers.is_empty();
+        if last {
+            self.clear();
+        }
+        last
+    }
+
+    /// Forgets what was read.
+    pub fn clear(&mut self) {
+        *self = Self { readers: std::mem::take(&mut self.readers), held: self.held, ..Self::default() };
+    }
+
     /// Forgets what was read before `time`. Tells whether anything is left.
     pub fn prune(&mut self, time: Timestamp) -> bool {
         self.whole = self.whole.take().filter(|whole| whole.read_at >= time);
@@ -269,6 +296,20 @@ mod tests {
         assert_eq!(names(&view, "a.example.com", 0), Some(a.map(str::to_owned).to_vec()));
         let below_an_alias = ["b.example.com CNAME", "example.com NS"];
         assert_eq!(names(&view, "x.b.example.com", 0), Some(below_an_alias.map(str::to_owned).to_vec()));
+    }
+
+    #[test]
+    fn what_was_read_for_several_is_forgotten_once_the_last_of_them_has_left() {
+        let mut view = view(&[("a.example.com", RecordType::Txt)]);
+        let [a, b] = ["a.example.com", "b.example.com"].map(DomainName::new);
+        for root in [&a, &b, &a] {
+            view.enter(root);
+        }
+        assert!(!view.leave(&a));
+        assert!(names(&view, "a.example.com", 0).is_some());
+        assert!(!view.leave(&a), "it has left before");
+        assert!(view.leave(&b));
+        assert_eq!(names(&view, "a.example.com", 0), None);
     }
 
     #[test]

@@ -10,22 +10,24 @@
 //! | [`schedule`] | when to look again, and how old an answer may be |
 //! | [`skew`] | what a wrong clock left in the status |
 //! | [`observe`], `known` | 1: read |
-//! | [`desired`], [`verdict`], [`ledger`], [`claims`], [`plan`] | 2: decide |
+//! | [`desired`], [`verdict`], [`ledger`], [`claims`], [`managed`], [`plan`] | 2: decide |
 //! | [`apply`] | 3: change |
 //! | [`report`] | 4: tell |
 //! | [`preview`] | what would be done, told beforehand |
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::future::Future;
 
 use jiff::{Timestamp, Unit};
 
-use crate::api::status::{IdentityStatus, RecordStatus};
+use crate::api::status::RecordStatus;
 use crate::api::{SesDomain, SesDomainStatus};
 use crate::clock::Clock;
-use crate::dns::DnsProvider;
 use crate::dns::public::snapshot::PublicNames;
 use crate::dns::snapshot::Dns;
+use crate::dns::{DnsProvider, ZoneId};
+use crate::domain_name::DomainName;
 use crate::quota::{Caller, Class};
 use crate::ses::IdentityService;
 use crate::ses::ownership::Owner;
@@ -36,6 +38,7 @@ pub mod claims;
 pub mod desired;
 mod known;
 pub mod ledger;
+pub mod managed;
 pub mod observe;
 pub mod plan;
 pub mod preview;
@@ -122,7 +125,9 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
             let (observed, plan) = self.decide(&subject, is_new).await;
             if !plan.changes.is_empty() {
                 let ahead = report::write_ahead(&subject, &observed, &plan, self.now());
-                if claims_more(&ahead, &written) {
+                // What the ledger lets go of must not come back once there are no tags to ask.
+                let is_last = plan.changes.contains(&Change::DeleteIdentity) && ahead.records != written.records;
+                if claims_more(&ahead, &written) || is_last {
                     journal.save(resource, &ahead).await?;
                     written = Cow::Owned(ahead);
                 }
@@ -145,6 +150,9 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
             }
             if status != *written && !gone {
                 journal.save(resource, &status).await?;
+            }
+            if gone || self.comes_to_rest(resource, &status) {
+                self.leave(resource, &status).await;
             }
             return Ok(Outcome { next, failure, gone, status });
         }
@@ -181,6 +189,23 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
     pub fn forget(&self, resource: &SesDomain) {
         let status = resource.status.clone().unwrap_or_default();
         self.identities.forget(&self.subject(resource, &status, &Neighbors::default()).key());
+    }
+
+    /// Whether a resource was not at rest before, and is by this status. One that is looked at while it rests shares what
+    /// the rounds have read with others.
+    fn comes_to_rest(&self, resource: &SesDomain, status: &SesDomainStatus) -> bool {
+        let now = self.now();
+        rest::at_rest_as(resource, status, now) && !rest::at_rest(resource, now)
+    }
+
+    /// Forgets what was read for a resource that won't ask again soon: thousands of them take no room.
+    async fn leave(&self, resource: &SesDomain, status: &SesDomainStatus) {
+        self.identities.forget(&self.subject(resource, status, &Neighbors::default()).key());
+        let records = resource.status.iter().chain([status]).flat_map(|status| &status.records);
+        let zones: BTreeSet<ZoneId> = records.map(|entry| ZoneId(entry.hosted_zone_id.clone())).collect();
+        for zone in &zones {
+            self.dns.leave(zone, &DomainName::new(&resource.spec.domain)).await;
+        }
     }
 
     /// Steps one and two. A plan that writes, or that names a problem, is made on what was read just now. `is_new`: this
@@ -250,17 +275,12 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
     }
 }
 
-/// Whether a status claims what the written one does not: the Region, a record, something of the identity.
+/// Whether a status claims what the written one does not: the Region, or a record.
 fn claims_more(ahead: &SesDomainStatus, written: &SesDomainStatus) -> bool {
-    let nothing = IdentityStatus::default();
-    let (claims, known) = (ahead.identity.as_ref().unwrap_or(&nothing), written.identity.as_ref().unwrap_or(&nothing));
-    let of_identity = claims.tags.iter().any(|key| !known.tags.contains(key))
-        || (claims.configuration_set_name.is_some() && known.configuration_set_name.is_none())
-        || (claims.manages_feedback_forwarding && !known.manages_feedback_forwarding);
     let of_records = ahead.records.iter().filter(|entry| entry.ours).any(|entry| {
         let same =
             |known: &RecordStatus| known.ours && known.origin == entry.origin && ledger::same_place(known, entry);
         !written.records.iter().any(same)
     });
-    ahead.region != written.region || of_identity || of_records
+    ahead.region != written.region || of_records
 }

@@ -8,7 +8,7 @@ use std::hash::{Hash, Hasher};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::schedule;
+use super::{ledger, schedule};
 use crate::api::spec::SesDomainSpec;
 use crate::api::{FINALIZER, RECONCILE_REQUESTED_AT, SesDomain, SesDomainStatus};
 use crate::domain_name::DomainName;
@@ -17,8 +17,12 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// Whether a resource's own status says that there is nothing to do, and nothing to wait for.
 pub fn at_rest(resource: &SesDomain, now: Timestamp) -> bool {
+    resource.status.as_ref().is_some_and(|status| at_rest_as(resource, status, now))
+}
+
+/// The same of a resource whose status is another one by now.
+pub fn at_rest_as(resource: &SesDomain, status: &SesDomainStatus, now: Timestamp) -> bool {
     let metadata = &resource.metadata;
-    let Some(status) = &resource.status else { return false };
     let held = metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER);
     let undeleted = metadata.deletion_timestamp.is_none();
     let is_true = |name: &str| status.conditions.iter().any(|it| it.type_ == name && it.status == "True");
@@ -27,14 +31,19 @@ pub fn at_rest(resource: &SesDomain, now: Timestamp) -> bool {
     let quiet = !is_true("Reconciling") && !is_true("Stalled") && status.pending_changes.is_empty();
     let repaired = schedule::next_after_repair(status, now).is_some();
     let due = stage_end(status).is_some_and(|end| end <= now);
-    held && undeleted && is_answered(resource) && well && quiet && is_verified(status) && !repaired && !due
+    held && undeleted && is_answered_by(resource, status) && well && quiet && is_verified(status) && !repaired && !due
 }
 
-/// When a resource that is at rest is looked at again: where its DMARC stage ends, and once a day.
+/// When a resource that is at rest is looked at again: where its DMARC stage ends, where records may go from a zone that
+/// they have moved from, and once a day.
 pub fn next_look(resource: &SesDomain, now: Timestamp) -> Timestamp {
     let daily = daily(resource.metadata.uid.as_deref().unwrap_or_default(), now);
-    let stage = resource.status.as_ref().and_then(stage_end);
-    stage.filter(|end| *end > now).map_or(daily, |end| end.min(daily))
+    let status = resource.status.as_ref();
+    let stage = status.and_then(stage_end);
+    let leaving = status
+        .into_iter()
+        .flat_map(|status| status.records.iter().filter_map(|entry| ledger::leaves_at(entry, &status.records)));
+    stage.into_iter().chain(leaving).filter(|time| *time > now).chain([daily]).min().unwrap_or(daily)
 }
 
 /// The next time of the day at which this resource is read whole: one of its own, so that all are spread over the day, and
@@ -52,12 +61,14 @@ pub fn daily(uid: &str, now: Timestamp) -> Timestamp {
 
 /// Whether the status speaks of what was asked for last.
 pub fn is_answered(resource: &SesDomain) -> bool {
+    resource.status.as_ref().is_some_and(|status| is_answered_by(resource, status))
+}
+
+fn is_answered_by(resource: &SesDomain, status: &SesDomainStatus) -> bool {
     let metadata = &resource.metadata;
     let requested = metadata.annotations.as_ref().and_then(|annotations| annotations.get(RECONCILE_REQUESTED_AT));
-    resource.status.as_ref().is_some_and(|status| {
-        let answered = requested.is_none() || requested == status.last_handled_reconcile_at.as_ref();
-        status.observed_generation == metadata.generation && answered
-    })
+    let answered = requested.is_none() || requested == status.last_handled_reconcile_at.as_ref();
+    status.observed_generation == metadata.generation && answered
 }
 
 /// Whether all that the spec asks for is written and served, as far as the status knows: what is left is SES's to do.
@@ -182,6 +193,16 @@ mod tests {
         let place = daily("u", at(0));
         assert_eq!(next_look(&resource, at(0)), place.min(at(60)));
         assert_eq!(next_look(&resource, at(60)), daily("u", at(60)));
+        let record = |zone: &str, since: i64| {
+            json!({
+                "purpose": "Dmarc", "name": "_dmarc.example.com", "type": "TXT", "value": "v=DMARC1; p=none", "ttl": 300,
+                "hostedZoneId": zone, "ours": true, "since": at(since).to_string(),
+            })
+        };
+        let moved = with("/status/records", json!([record("Z1", -900_000), record("Z2", -2 * 86_400)]));
+        assert_eq!(next_look(&moved, at(0)), at(60), "the zone that was left may be emptied");
+        let stays = with("/status/records", json!([record("Z1", -900_000)]));
+        assert_eq!(next_look(&stays, at(60)), daily("u", at(60)));
         let endless = with("/status/dmarc", json!({"stage": "none"}));
         assert_eq!(next_look(&endless, at(0)), place);
     }

@@ -211,6 +211,8 @@ fn wage(simulation: &mut Simulation, seed: u64, lasts: SignedDuration, loses_sta
         simulation.state().delays.travel = (10, 300);
     }
     let is_skewed = draw.once_in(8);
+    // By a wrong clock a change whose ID was lost may seem to be under way for long enough. What is said at the end is so.
+    simulation.state().watches_words = !is_skewed;
     for _ in 0..draw.between(0, 4) {
         simulation.pass(minutes(draw.between(1, 7)));
         if loses_status {
@@ -243,5 +245,6 @@ fn wage(simulation: &mut Simulation, seed: u64, lasts: SignedDuration, loses_sta
     let left = (began + lasts).duration_since(simulation.now());
     simulation.pass(left);
     simulation.state().faults.clear();
+    simulation.state().watches_words = true;
     is_skewed
 }

@@ -23,7 +23,7 @@ use crate::simulation::NAME;
 use crate::workers::on_all_threads;
 
 /// As many seeds are tried at most.
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 100;
 
 /// What is broken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

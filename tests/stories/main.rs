@@ -21,6 +21,7 @@
 //! | [`bad_input`] | what users may ask for, to the edges of it |
 //! | [`leaders`] | two replicas and one Lease: who writes, and until when |
 //! | [`crowd`] | fifty domains at once, and one of them in trouble |
+//! | [`spoiled_batch`] | two hundred domains in one zone, and a record that Route 53 refuses with its whole batch |
 //! | [`credentials`] | AWS does not accept who asks |
 //! | [`faults`] | AWS denies, throttles, breaks and hangs |
 //! | [`worst_moments`] | somebody else acts just when the operator is about to |
@@ -50,6 +51,7 @@ mod process;
 mod refusals;
 mod restarts;
 mod restored;
+mod spoiled_batch;
 mod verification;
 mod world;
 mod worst_moments;

@@ -6,6 +6,7 @@
 //! | [`account`] | hosted zones, and what was asked of them |
 //! | [`quota`] | a quota that others spend from as well |
 //! | [`desk`] | many who ask at once, on a clock that is moved by hand |
+//! | [`reading`] | how often a zone is read for those who share it |
 //! | [`limiting`] | how much of a shared quota is used, and how much refused |
 //! | [`writing`] | when the changes of a zone leave, and who gets which answer |
 
@@ -13,4 +14,5 @@ mod account;
 mod desk;
 mod limiting;
 mod quota;
+mod reading;
 mod writing;

@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use futures::future::{try_join, try_join_all};
+use jiff::Timestamp;
+use ses_operator_rig::aws::Request;
 
-use crate::bed::{Bed, pass_until};
+use crate::bed::{Bed, Plot, pass, pass_until};
 use crate::domains::Layout;
-use crate::parts::settled::{all_are_known, calls_between};
+use crate::parts::settled::all_are_known;
 use crate::record::Record;
 use crate::run::Run;
 use crate::settled::plant;
-use crate::tally::{Calls, of_kubernetes};
+use crate::tally::{Calls, of_aws, of_kubernetes, of_operator};
 
 /// How fast domains become Ready here. All runs are side by side, on machines that are busy with other tests.
 const SCALE: f64 = 20.0;
@@ -23,6 +25,10 @@ const SCALE: f64 = 20.0;
 const SETTLED: usize = 20;
 const A_MINUTE_A_DAY: f64 = 1_440.0;
 const DAY: Duration = Duration::from_secs(86_400);
+/// By then every zone had its first turn.
+const FIRST_TURNS: Duration = Duration::from_secs(70 * 60);
+/// From one turn of a zone until midway between two later ones.
+const BETWEEN_TURNS: Duration = Duration::from_secs(90 * 60);
 
 /// The calls of all runs, by their names.
 pub async fn calls(bed: &Bed) -> Result<BTreeMap<String, Calls>> {
@@ -44,20 +50,33 @@ async fn until_ready(bed: &Bed, run: &Run) -> Result<(String, Calls)> {
     Ok((run.name.clone(), outcome.calls))
 }
 
-/// A restart among settled domains, and the day after it.
+/// A restart among settled domains, and a day after it: writes are counted from the start on, and what is read from where each
+/// domain has its daily look once in the day. A zone's turn brings forward the looks of the hour after it. So those between
+/// the restart and the first turn are early on the next day, and the day must not begin just when a turn comes.
 async fn a_settled_day(bed: &Bed, layout: Layout) -> Result<(String, Calls)> {
     let name = format!("check-settled-{}-{SETTLED}", layout.label());
     let plot = plant(bed, &name, layout, SETTLED, A_MINUTE_A_DAY).await?;
     let mark = bed.plane.audit_mark()?;
-    let begin = plot.account.clock().await?.now;
+    let start = plot.account.clock().await?.now;
     let running = plot.start(&[]).await?;
     all_are_known(&running, SETTLED).await?;
-    let end = plot.account.clock().await?.now + DAY;
-    pass_until(&plot.account, end).await?;
-    let mut calls = calls_between(&plot, begin, end).await?;
+    pass(&plot.account, FIRST_TURNS).await?;
+    let begin = last_turn(&plot).await? + BETWEEN_TURNS;
+    pass_until(&plot.account, begin + DAY).await?;
+    let requests = of_operator(plot.account.requests().await?);
+    let counts = |request: &&Request| request.at >= if request.mutation { start } else { begin };
+    let of_the_day = requests.iter().filter(|request| request.at < begin + DAY).filter(counts);
+    let mut calls = of_aws(of_the_day);
     calls.extend(of_kubernetes(&plot.kubernetes_requests(mark)?));
     running.stop().await?;
     Ok((name, calls))
+}
+
+/// When a zone was read last.
+async fn last_turn(plot: &Plot<'_>) -> Result<Timestamp> {
+    let requests = of_operator(plot.account.requests().await?);
+    let reads = requests.iter().filter(|request| request.operation == "ListResourceRecordSets");
+    reads.map(|request| request.at).max().context("a zone's turn comes once an hour")
 }
 
 /// Compares with the committed counts, and fails when anything is called more often.
