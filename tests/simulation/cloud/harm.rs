@@ -24,8 +24,6 @@ pub struct Guard {
     pub protected: BTreeSet<Foreign>,
     /// The `_dmarc` names whose record a person took out of the spec: it stays, and is nobody's.
     pub left: BTreeSet<DomainName>,
-    /// A term of an SPF policy that leaves no look-up for ours beside it.
-    pub spends_all_look_ups: Option<&'static str>,
     /// How strict the DMARC policies must be at least.
     pub policies: Floors,
     /// Whether an identity of others must be left as it is.
@@ -99,13 +97,6 @@ impl Guard {
         }
         for change in changes {
             let RecordChange::Create(new) = change else { continue };
-            let term = self.spends_all_look_ups.unwrap_or("nothing");
-            if new.values.iter().any(|value| value.contains(term) && value.contains("include:amazonses.com")) {
-                self.tell(format!(
-                    "our term was put beside {term}: the SPF policy of {} has too many look-ups",
-                    new.name
-                ));
-            }
             if !claimed(new) && !only_takes_out(changes, new) {
                 self.tell(format!("{} {} was created and no status claims it", new.name, new.record_type));
             }

@@ -285,7 +285,8 @@ impl State {
         self.zones.zones.retain(|zone| zone.id.0 != id);
     }
 
-    fn intrude(&mut self) {
+    /// Somebody else writes, just before our first change arrives.
+    pub fn intrude(&mut self) {
         let Some(intruder) = self.intruder.take() else { return };
         let now = self.now();
         let place = (DomainName::new(intruder.name), RecordType::parse(intruder.record_type));
