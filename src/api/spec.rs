@@ -108,7 +108,7 @@ pub struct SesDomainSpec {
 
     /// AWS tags of the identity. Other tags that are found there stay.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 44))]
+    #[schemars(extend("maxProperties" = MOST_TAGS))]
     #[x_kube(validation = rules::tags_are_not_reserved(), validation = rules::tags_have_valid_lengths())]
     pub tags: BTreeMap<String, TagValue>,
 
@@ -126,6 +126,9 @@ pub struct SesDomainSpec {
     #[serde(default)]
     pub suspend: bool,
 }
+
+/// As many tags leave room for those of the operator itself: AWS takes fifty.
+pub const MOST_TAGS: usize = 43;
 
 /// A tag's value.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]

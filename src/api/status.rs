@@ -1,8 +1,8 @@
 //! What the operator found and did.
 //!
 //! Most of it is derived anew at each reconcile. An input is only what no reading of AWS can tell: which records are ours
-//! ([`RecordStatus`]), the change that is still on its way ([`PendingChange`]), the tags we set, when a DMARC stage began
-//! and how long a verification has been pending.
+//! ([`RecordStatus`]), the change that is still on its way ([`PendingChange`]), when a DMARC stage began and how long a
+//! verification has been pending. What of the identity's settings is managed stands in its own tags.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;

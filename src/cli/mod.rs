@@ -94,6 +94,18 @@ impl RunOptions {
     }
 }
 
+/// What a tag of an identity can hold. An empty cluster ID would make clusters look like one.
+fn tag_value(text: &str) -> Result<String, String> {
+    let is_allowed = |character: char| character.is_alphanumeric() || " _.:/=+-@".contains(character);
+    if text.trim().is_empty() {
+        return Err("it must not be empty: leave it out to have the UID of the namespace kube-system".to_owned());
+    }
+    if text.chars().count() > 256 || !text.chars().all(is_allowed) {
+        return Err("it must have at most 256 characters, letters, digits and any of _.:/=+-@ and space".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 /// Requests a second. Slower than one in a minute nothing would ever be done, and a pace of 1,000 is none.
 fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse::<f64>().map_err(|error| error.to_string())?;
@@ -110,7 +122,7 @@ pub struct Scope {
 
     /// The cluster's name in the tags of identities: an operator of the same cluster ID knows its identities again, in
     /// a rebuilt cluster too. Default: the UID of the namespace kube-system.
-    #[arg(long, env = "SES_OPERATOR_CLUSTER_ID")]
+    #[arg(long, env = "SES_OPERATOR_CLUSTER_ID", value_parser = tag_value)]
     pub cluster_id: Option<String>,
 
     /// Only domains at or below this one may be asked for (repeatable).
@@ -229,6 +241,24 @@ mod tests {
         let parsed = |text: &str| Cli::try_parse_from(["ses-operator", "run", "--ses-rate", text]).is_ok();
         assert!(parsed("0.9") && parsed("1000"));
         assert!(!parsed("0") && !parsed("-1") && !parsed("NaN") && !parsed("inf") && !parsed("fast"));
+    }
+
+    #[test]
+    fn a_cluster_id_is_what_a_tag_can_hold_and_never_empty() {
+        let told = |text: &str| match Cli::try_parse_from(["ses-operator", "run", "--cluster-id", text]) {
+            Ok(_) => String::new(),
+            Err(error) => error.to_string(),
+        };
+        for fine in ["production", "0b5c6e7b-aa14-4c25", "eu west/1"] {
+            assert_eq!(told(fine), "", "{fine}");
+        }
+        for empty in ["", "  "] {
+            assert!(told(empty).contains("it must not be empty: leave it out"), "{}", told(empty));
+        }
+        for wrong in ["a\"b", "a*b", &"x".repeat(257)] {
+            assert!(told(wrong).contains("at most 256 characters"), "{}", told(wrong));
+        }
+        assert_eq!(run(&[]).scope.cluster_id, None);
     }
 
     #[test]

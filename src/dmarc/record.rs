@@ -19,6 +19,27 @@ pub fn render(policy: &DmarcPolicy, stage: &DmarcStage) -> String {
     tags.iter().map(|(tag, value)| format!("{tag}={value}")).collect::<Vec<_>>().join("; ")
 }
 
+/// Whether a text has the form that [`render`] writes: which one of them is not told. What is rendered otherwise one day
+/// must be known here as well, since records that were written before have the form of today.
+pub fn is_rendered(text: &str) -> bool {
+    const ORDER: [&str; 10] = ["v", "p", "sp", "np", "t", "pct", "adkim", "aspf", "rua", "ruf"];
+    let mut left = ORDER.iter();
+    let in_order = text.split("; ").all(|part| {
+        let (tag, value) = part.split_once('=').unwrap_or((part, ""));
+        let is_policy = || matches!(value, "none" | "quarantine" | "reject");
+        let has_value = match tag {
+            "v" => value == "DMARC1",
+            "p" | "sp" | "np" => is_policy(),
+            "t" => value == "y",
+            "pct" => value.parse::<u8>().is_ok_and(|percent| percent.to_string() == value),
+            "adkim" | "aspf" => matches!(value, "r" | "s"),
+            _ => value.starts_with("mailto:") && !value.contains(';'),
+        };
+        has_value && left.any(|next| *next == tag)
+    });
+    in_order && text.starts_with("v=DMARC1; p=")
+}
+
 fn uri_list(uris: &[crate::api::spec::ReportUri]) -> Option<String> {
     (!uris.is_empty()).then(|| uris.iter().map(|uri| uri.0.as_str()).collect::<Vec<_>>().join(","))
 }
@@ -186,11 +207,35 @@ mod tests {
             nonexistent_subdomain_policy: Some(Policy::Reject),
             ..policy()
         };
+        let rendered = render(&policy, &stage(Policy::Reject, Some(true), Some(25)));
         assert_eq!(
-            render(&policy, &stage(Policy::Reject, Some(true), Some(25))),
+            rendered,
             "v=DMARC1; p=reject; sp=quarantine; np=reject; t=y; pct=25; adkim=s; aspf=r; \
              rua=mailto:a@example.com,mailto:b@example.com; ruf=mailto:f@example.com"
         );
+        assert!(is_rendered(&rendered));
+    }
+
+    #[test]
+    fn a_record_of_the_form_that_is_written_is_told_from_others() {
+        for (text, expected) in [
+            ("v=DMARC1; p=none", true),
+            (
+                "v=DMARC1; p=reject; sp=quarantine; np=reject; t=y; pct=25; adkim=s; aspf=r; rua=mailto:a@b.c,mailto:d@e.f; ruf=mailto:f@b.c",
+                true,
+            ),
+            ("v=DMARC1; p=none; rua=https://example.com", false),
+            ("v=DMARC1; p=none; rua=mailto:a@b.c; adkim=s", false),
+            ("v=DMARC1; p=none; fo=1", false),
+            ("v=DMARC1; p=NONE", false),
+            ("v=DMARC1; p=none;", false),
+            ("v=DMARC1;p=none", false),
+            ("v=DMARC1; p=none; pct=025", false),
+            ("v=DMARC1", false),
+            ("p=none; v=DMARC1", false),
+        ] {
+            assert_eq!(is_rendered(text), expected, "{text}");
+        }
     }
 
     #[test]

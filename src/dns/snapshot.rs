@@ -223,7 +223,7 @@ impl<P: DnsProvider> Dns<P> {
             }
         };
         for name in names {
-            if !part.shows(name) {
+            if !part.shows(root, name) {
                 calls += 1;
                 part.looked_up.insert(name.clone(), self.provider.record_sets(zone, name).await?.answer);
             }

@@ -52,9 +52,9 @@ pub struct Part {
 }
 
 impl Part {
-    /// Whether it tells what stands at a name.
-    pub fn shows(&self, name: &DomainName) -> bool {
-        self.subtree.complete
+    /// Whether it tells what stands at a name. `root` is the domain that it is of.
+    pub fn shows(&self, root: &DomainName, name: &DomainName) -> bool {
+        (self.subtree.complete && name.is_within(root))
             || self.looked_up.contains_key(name)
             || self.subtree.record_sets.iter().any(|set| &set.name == name)
     }
@@ -148,7 +148,7 @@ impl ZoneView {
             return Some((whole.around(root), whole.read_at));
         }
         let part = self.part(root, not_before)?;
-        names.iter().all(|name| part.shows(name)).then(|| (part.record_sets(), part.read_at))
+        names.iter().all(|name| part.shows(root, name)).then(|| (part.record_sets(), part.read_at))
     }
 
     /// What is known of a domain by itself, if it was read at `not_before` or later.

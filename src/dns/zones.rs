@@ -1,5 +1,7 @@
 //! Which hosted zone a name belongs to.
 
+use std::collections::BTreeSet;
+
 use super::{HostedZone, ZoneId};
 use crate::domain_name::DomainName;
 
@@ -99,6 +101,17 @@ pub fn zone_for<'a>(
     Ok(zone)
 }
 
+/// The names, and those between them and the top of their zone, at which something may hide them.
+pub fn with_those_above(names: Vec<DomainName>, zone: &DomainName) -> Vec<DomainName> {
+    let depth = zone.label_count();
+    let above = |name: &DomainName| {
+        let above = name.self_and_ancestors().skip(1);
+        above.take_while(|above| above.label_count() > depth).collect::<Vec<_>>()
+    };
+    let all: BTreeSet<DomainName> = names.iter().flat_map(above).chain(names.iter().cloned()).collect();
+    all.into_iter().collect()
+}
+
 fn preferred_zone<'a>(name: &DomainName, zones: &'a [HostedZone], id: &ZoneId) -> Result<&'a HostedZone, ZoneError> {
     let zone = zones.iter().find(|zone| &zone.id == id).ok_or_else(|| ZoneError::Unknown { id: id.clone() })?;
     if name.is_within(&zone.name) {
@@ -160,6 +173,19 @@ mod tests {
         let zones = [zone("Z1", "example.com"), zone("Z2", "mail.example.com")];
         assert_eq!(found("mail.example.com", &zones, Some("Z1")), "Z2");
         assert_eq!(found("_dmarc.example.com", &zones, Some("Z1")), "Z1");
+    }
+
+    #[test]
+    fn the_names_above_ours_are_looked_at_up_to_the_top_of_the_zone() {
+        let above = |names: &[&str], zone: &str| {
+            let names = names.iter().map(|name| DomainName::new(name)).collect();
+            let all = with_those_above(names, &DomainName::new(zone));
+            all.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(above(&["_dmarc.example.com"], "example.com"), ["_dmarc.example.com"]);
+        assert_eq!(above(&["example.com"], "example.com"), ["example.com"]);
+        let keys = ["t._domainkey.a.example.com", "u._domainkey.a.example.com"];
+        assert_eq!(above(&keys, "example.com"), ["_domainkey.a.example.com", "a.example.com", keys[0], keys[1]]);
     }
 
     #[test]

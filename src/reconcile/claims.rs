@@ -95,16 +95,36 @@ fn value(mut claims: Vec<Claim>, label: Option<&str>) -> String {
     value.trim_start().to_owned()
 }
 
-/// The tag's value for a new identity, whose records of these purposes are made next.
-pub fn for_new_records(purposes: &[RecordPurpose], mail_from_label: Option<&str>) -> String {
-    let claim = |purpose: &RecordPurpose| Claim { earlier: None, purpose: *purpose, origin: RecordOrigin::Created };
-    value(purposes.iter().map(claim).collect(), mail_from_label)
+/// The tag's value for a new identity: records of these purposes are made next, and those of the entries are ours.
+pub fn for_new_identity(subject: &Subject<'_>, purposes: &[RecordPurpose], entries: &[&RecordStatus]) -> String {
+    let new = |purpose: &RecordPurpose| Claim { earlier: None, purpose: *purpose, origin: RecordOrigin::Created };
+    let known = entries.iter().map(|entry| claim_of(entry, subject));
+    value(purposes.iter().map(new).chain(known).collect(), subject.spec.mail_from_subdomain.as_deref())
 }
 
 /// How a record of this purpose came to be ours, if the tags name one.
 pub fn origin(tags: &BTreeMap<String, String>, purpose: RecordPurpose, subject: &Subject<'_>) -> Option<RecordOrigin> {
     let of_today = |claim: &Claim| claim.earlier.is_none() && claim.purpose == purpose;
     parse(tags, subject).into_iter().find(of_today).map(|claim| claim.origin)
+}
+
+/// The claim that an entry stands for.
+fn claim_of(entry: &RecordStatus, subject: &Subject<'_>) -> Claim {
+    let (name, domain) = (DomainName::new(&entry.name), subject.domain());
+    let label = name.below(&domain).filter(|_| is_mail_from(entry.purpose));
+    let earlier = label.filter(|label| Some(*label) != subject.spec.mail_from_subdomain.as_deref());
+    Claim { earlier: earlier.map(str::to_owned), purpose: entry.purpose, origin: entry.origin }
+}
+
+/// How the record of an entry came to be ours, by the tags. Of a record that an earlier label left, and that the tag had no
+/// room for, the entry alone tells.
+pub fn origin_of(tags: &BTreeMap<String, String>, entry: &RecordStatus, subject: &Subject<'_>) -> Option<RecordOrigin> {
+    let claim = claim_of(entry, subject);
+    let is_it = |named: &Claim| (&named.earlier, named.purpose) == (&claim.earlier, claim.purpose);
+    let room = TAG_LIMIT - tags.get(RECORDS).map_or(0, String::len).min(TAG_LIMIT);
+    let was_left_out = claim.earlier.is_some() && room < 1 + claim.word().len();
+    let named = parse(tags, subject).into_iter().find(is_it).map(|named| named.origin);
+    named.or_else(|| was_left_out.then_some(entry.origin))
 }
 
 /// The records of earlier MAIL FROM labels that the tags name.
@@ -138,13 +158,7 @@ pub fn tag(
 ) -> Option<IdentityChange> {
     let before = identity.tags.get(RECORDS).map(String::as_str).unwrap_or_default();
     let asked = subject.spec.mail_from_subdomain.as_deref();
-    let domain = subject.domain();
-    let of_entry = |entry: &RecordStatus| {
-        let name = DomainName::new(&entry.name);
-        let label = name.below(&domain);
-        let earlier = label.filter(|label| is_mail_from(entry.purpose) && Some(*label) != asked).map(str::to_owned);
-        Claim { earlier, purpose: entry.purpose, origin: entry.origin }
-    };
+    let of_entry = |entry: &RecordStatus| claim_of(entry, subject);
     let (ours, others): (Vec<&RecordStatus>, Vec<_>) = ledger.iter().partition(|entry| entry.ours);
     let ours: Vec<Claim> = ours.into_iter().map(of_entry).collect();
     let others: Vec<Claim> = others.into_iter().map(of_entry).collect();
@@ -167,6 +181,10 @@ mod tests {
     use RecordPurpose::{Dkim, Dmarc, MailFromMx, MailFromSpf};
 
     use super::*;
+    use crate::api::SesDomainStatus;
+    use crate::cloud::Region;
+    use crate::reconcile::subject::{Filters, Names, Neighbors, Settings};
+    use crate::ses::ownership::Owner;
 
     fn claim(purpose: RecordPurpose, origin: RecordOrigin, earlier: Option<&str>) -> Claim {
         Claim { earlier: earlier.map(str::to_owned), purpose, origin }
@@ -174,11 +192,11 @@ mod tests {
 
     #[test]
     fn the_value_is_made_of_words_that_a_tag_may_hold() {
-        assert_eq!(
-            for_new_records(&[Dmarc, Dkim, Dkim, MailFromMx, MailFromSpf], Some("mail")),
-            "dkim mx spf dmarc @mail"
-        );
-        assert_eq!(for_new_records(&[Dkim], Some("mail")), "dkim");
+        let new = |purposes: &[RecordPurpose]| {
+            value(purposes.iter().map(|purpose| claim(*purpose, Created, None)).collect(), Some("mail"))
+        };
+        assert_eq!(new(&[Dmarc, Dkim, Dkim, MailFromMx, MailFromSpf]), "dkim mx spf dmarc @mail");
+        assert_eq!(new(&[Dkim]), "dkim");
         let claims = vec![
             claim(MailFromMx, Created, Some("bounce")),
             claim(Dkim, Created, None),
@@ -198,6 +216,71 @@ mod tests {
             assert_eq!(Claim::parse(other), None, "{other}");
         }
         assert_eq!(Claim::parse("mx:later"), Some(claim(MailFromMx, Adopted, None)), "what is not understood stays");
+    }
+
+    /// How the record of an entry came to be ours, by a tag of this value, while the spec has this MAIL FROM label.
+    fn told(
+        value: &str,
+        label: Option<&str>,
+        purpose: RecordPurpose,
+        name: &str,
+        origin: RecordOrigin,
+    ) -> Option<RecordOrigin> {
+        let spec = serde_json::json!({"domain": "example.com", "mailFromSubdomain": label});
+        let spec = serde_json::from_value(spec).expect("a spec");
+        let settings = Settings {
+            account: "1".into(),
+            default_region: Region::new("eu-west-1"),
+            cluster_id: "c".into(),
+            filters: Filters::default(),
+        };
+        let owner = Owner { cluster: "c".into(), namespace: "n".into(), name: "n".into() };
+        let subject = Subject {
+            spec: &spec,
+            status: &SesDomainStatus::default(),
+            generation: 1,
+            deleting: false,
+            reconcile_requested: None,
+            owner,
+            uid: "1",
+            names: Names::of(&spec),
+            neighbors: &Neighbors::default(),
+            settings: &settings,
+        };
+        let entry = serde_json::json!({
+            "purpose": purpose, "name": name, "type": "", "value": "", "ttl": 300, "hostedZoneId": "Z1", "ours": true,
+            "origin": origin, "since": "2027-01-01T00:00:00Z",
+        });
+        let entry = serde_json::from_value(entry).expect("an entry");
+        origin_of(&BTreeMap::from([(RECORDS.to_owned(), value.to_owned())]), &entry, &subject)
+    }
+
+    #[test]
+    fn the_tag_bears_out_records_of_their_kind_and_of_their_label() {
+        let (mail, bounce) = ("mail.example.com", "bounce.example.com");
+        for (value, label, purpose, name, expected) in [
+            ("dkim mx spf @mail", Some("mail"), MailFromMx, mail, Some(Created)),
+            ("dkim mx spf @mail", Some("bounce"), MailFromMx, mail, Some(Created)),
+            ("dkim mx spf @mail", None, MailFromMx, mail, Some(Created)),
+            ("dkim mx spf @mail", Some("mail"), MailFromMx, bounce, None),
+            ("dkim mx @mail spf:merged@bounce", Some("mail"), MailFromSpf, bounce, Some(Merged)),
+            ("dkim mx @mail spf:merged@bounce", Some("mail"), MailFromSpf, mail, None),
+            ("dkim", None, Dkim, "t._domainkey.example.com", Some(Created)),
+            ("dkim", None, Dmarc, "_dmarc.example.com", None),
+            ("dmarc:adopted", None, Dmarc, "_dmarc.example.com", Some(Adopted)),
+        ] {
+            assert_eq!(told(value, label, purpose, name, Created), expected, "{value} {label:?} {name}");
+        }
+    }
+
+    #[test]
+    fn what_the_tag_had_no_room_for_is_told_by_the_entry() {
+        let long = format!("dkim mx spf dmarc @{}", "x".repeat(230));
+        assert_eq!(told(&long, None, MailFromMx, "bounce.example.com", Created), Some(Created));
+        assert_eq!(told(&long, None, MailFromMx, "b.example.com", Adopted), Some(Adopted));
+        assert_eq!(told(&long[..200], None, MailFromMx, "bounce.example.com", Created), None, "there was room");
+        let today = told(&long, Some("bounce"), MailFromMx, "bounce.example.com", Created);
+        assert_eq!(today, None, "today's goes first");
     }
 
     #[test]

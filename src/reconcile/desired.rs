@@ -58,11 +58,16 @@ pub fn mail_from_records_at(subject: &Subject<'_>, name: &DomainName) -> Vec<Wan
             purpose: RecordPurpose::MailFromSpf,
             name: name.clone(),
             record_type: RecordType::Txt,
-            // ~all, as AWS prescribes: -all can make a receiver refuse before it looks at DMARC.
-            value: format!("v=spf1 include:{} ~all", regions::SPF_INCLUDE),
+            value: spf_policy(),
             ttl,
         },
     ]
+}
+
+/// The SPF policy of a MAIL FROM domain: with ~all, as AWS prescribes, since -all can make a receiver refuse before it looks
+/// at DMARC.
+pub fn spf_policy() -> String {
+    format!("v=spf1 include:{} ~all", regions::SPF_INCLUDE)
 }
 
 /// The DMARC record of a stage.

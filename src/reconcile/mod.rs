@@ -10,7 +10,7 @@
 //! | [`schedule`] | when to look again, and how old an answer may be |
 //! | [`skew`] | what a wrong clock left in the status |
 //! | [`observe`] | 1: read |
-//! | [`desired`], [`verdict`], [`ledger`], [`claims`], [`plan`] | 2: decide |
+//! | [`desired`], [`verdict`], [`ledger`], [`claims`], [`managed`], [`plan`] | 2: decide |
 //! | [`apply`] | 3: change |
 //! | [`report`] | 4: tell |
 //! | [`preview`] | what would be done, told beforehand |
@@ -21,7 +21,7 @@ use std::future::Future;
 
 use jiff::{Timestamp, Unit};
 
-use crate::api::status::{IdentityStatus, RecordStatus};
+use crate::api::status::RecordStatus;
 use crate::api::{SesDomain, SesDomainStatus};
 use crate::clock::Clock;
 use crate::dns::public::snapshot::PublicNames;
@@ -37,6 +37,7 @@ pub mod apply;
 pub mod claims;
 pub mod desired;
 pub mod ledger;
+pub mod managed;
 pub mod observe;
 pub mod plan;
 pub mod preview;
@@ -48,7 +49,7 @@ pub mod subject;
 pub mod verdict;
 
 use observe::Observed;
-use plan::Plan;
+use plan::{Change, Plan};
 use preview::Preview;
 use report::{Event, Next, Report};
 use schedule::Freshness;
@@ -122,7 +123,9 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
             let (observed, plan) = self.decide(&subject).await;
             if !plan.changes.is_empty() {
                 let ahead = report::write_ahead(&subject, &observed, &plan, self.now());
-                if claims_more(&ahead, &written) {
+                // What the ledger lets go of must not come back once there are no tags to ask.
+                let is_last = plan.changes.contains(&Change::DeleteIdentity) && ahead.records != written.records;
+                if claims_more(&ahead, &written) || is_last {
                     journal.save(resource, &ahead).await?;
                     written = Cow::Owned(ahead);
                 }
@@ -269,17 +272,12 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
     }
 }
 
-/// Whether a status claims what the written one does not: the Region, a record, something of the identity.
+/// Whether a status claims what the written one does not: the Region, or a record.
 fn claims_more(ahead: &SesDomainStatus, written: &SesDomainStatus) -> bool {
-    let nothing = IdentityStatus::default();
-    let (claims, known) = (ahead.identity.as_ref().unwrap_or(&nothing), written.identity.as_ref().unwrap_or(&nothing));
-    let of_identity = claims.tags.iter().any(|key| !known.tags.contains(key))
-        || (claims.configuration_set_name.is_some() && known.configuration_set_name.is_none())
-        || (claims.manages_feedback_forwarding && !known.manages_feedback_forwarding);
     let of_records = ahead.records.iter().filter(|entry| entry.ours).any(|entry| {
         let same =
             |known: &RecordStatus| known.ours && known.origin == entry.origin && ledger::same_place(known, entry);
         !written.records.iter().any(same)
     });
-    ahead.region != written.region || of_identity || of_records
+    ahead.region != written.region || of_records
 }

@@ -6,19 +6,21 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::desired::{dkim_records, dmarc_name};
+use super::ledger::Reach;
 use super::plan::merge;
 use super::schedule::{self, Freshness};
 use super::subject::Subject;
 use super::{claims, ledger};
-use crate::api::status::PendingChange;
-use crate::cloud::{CloudError, ErrorKind};
+use crate::api::status::{PendingChange, RecordStatus};
+use crate::cloud::{CloudError, ErrorKind, Region};
 use crate::dns::public::snapshot::PublicNames;
 use crate::dns::snapshot::Dns;
 use crate::dns::spf::look_ups::PermError;
 use crate::dns::{DnsProvider, HostedZone, RecordSet, ZoneId, zones};
 use crate::domain_name::DomainName;
+use crate::ses::ownership::Ownership;
 use crate::ses::snapshot::Identities;
-use crate::ses::{Identity, IdentityService};
+use crate::ses::{Identity, IdentityKey, IdentityService};
 
 /// What was found. Each part may have failed without the others.
 #[derive(Clone, Debug)]
@@ -35,6 +37,8 @@ pub struct Observed {
     pub pending: Vec<PendingChange>,
     /// Why it is not known how far a change has come.
     pub pending_failure: Option<CloudError>,
+    /// The Region of that identity, where it is not the one that the status says.
+    pub elsewhere: Option<Region>,
     /// The SPF policy that our term would be put into, if there is one.
     pub merge: Option<Merge>,
     /// When the identity was read.
@@ -68,6 +72,7 @@ impl Observed {
             records: BTreeMap::new(),
             pending: Vec::new(),
             pending_failure: None,
+            elsewhere: None,
             merge: None,
             identity_read_at: now,
             zones_read_at: now,
@@ -108,10 +113,26 @@ pub async fn observe<S: IdentityService, D: DnsProvider>(
     } else {
         identities.find(&key, freshness.identity, freshness.listed).await
     };
-    let (identity, identity_read_at) = match found {
+    let (mut identity, mut identity_read_at) = match found {
         Ok((identity, read_at)) => (Ok(identity), read_at),
         Err(error) => (Err(error), now),
     };
+    // A status may be forged: where it names a Region in which nothing is ours, the identity may be where the spec says.
+    let mut elsewhere = None;
+    let is_ours = |found: &Identity| matches!(subject.owner.judge(&found.tags), Ownership::Ours { .. });
+    if let (Some(home), Ok(found)) = (subject.home(), &identity)
+        && !found.as_ref().is_some_and(is_ours)
+    {
+        let key = IdentityKey { region: home, ..key };
+        match identities.get(&key, freshness.identity, freshness.poll).await {
+            Ok((Some(found), read_at)) if is_ours(&found) => {
+                (identity, identity_read_at) = (Ok(Some(found)), read_at);
+                elsewhere = Some(key.region);
+            }
+            Ok(_) => {}
+            Err(error) => identity = Err(error),
+        }
+    }
     let (zones, zones_read_at) = match dns.hosted_zones(freshness.zones).await {
         Ok((zones, read_at)) => (Ok(zones), read_at),
         Err(error) => (Err(error), now),
@@ -162,6 +183,7 @@ pub async fn observe<S: IdentityService, D: DnsProvider>(
         records,
         pending,
         pending_failure,
+        elsewhere,
         merge: None,
         identity_read_at,
         zones_read_at,
@@ -169,7 +191,7 @@ pub async fn observe<S: IdentityService, D: DnsProvider>(
         records_seen_at,
         public_read_at: now,
     };
-    if let Some((name, policy)) = merge::considered(subject, &observed) {
+    if let Some((name, policy)) = merge::considered(subject, &observed, now) {
         let counted = public.count(&name, &policy, freshness.public).await;
         let look_ups = counted.map(|(look_ups, at)| {
             observed.public_read_at = at;
@@ -203,8 +225,18 @@ fn names_by_zone(
             names.entry(zone.id.clone()).or_default().push(name);
         }
     }
-    for entry in ledger::entries(subject.status, &domain).filter(|entry| entry.ours) {
+    // Of a zone that is not listed the answer tells whether it is gone.
+    let filter = &subject.settings.filters.zones;
+    let is_read = |entry: &&RecordStatus| {
+        entry.ours && matches!(ledger::reach(entry, zones, filter), Reach::Writable | Reach::Unlisted)
+    };
+    for entry in ledger::entries(subject.status, &domain).filter(is_read) {
         names.entry(ZoneId(entry.hosted_zone_id.clone())).or_default().push(DomainName::new(&entry.name));
+    }
+    for (id, names) in &mut names {
+        if let Some(zone) = zones.iter().find(|zone| zone.id == *id) {
+            *names = zones::with_those_above(std::mem::take(names), &zone.name);
+        }
     }
     names
 }

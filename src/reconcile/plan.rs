@@ -8,26 +8,33 @@
 //! | `mail_from` | whether the MAIL FROM name is used for anything else |
 //! | `merge` | how our term comes into somebody else's SPF policy, and out of it |
 //! | [`records`] | how the records must change |
+//! | `obsolete` | which records go because they are no longer wanted |
 //! | [`removal`] | what goes when the resource is deleted |
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
 use self::claim::Claim;
 use self::records::Ground;
 use super::desired::WantedRecord;
+use super::ledger::{self, Trust};
 use super::observe::Observed;
 use super::subject::Subject;
 use super::verdict::Verdict;
 use crate::api::Reason;
 use crate::api::status::{RecordPurpose, RecordStatus};
+use crate::cloud::Region;
 use crate::dns::{RecordChange, ZoneId};
-use crate::ses::{IdentityChange, NewIdentity, regions};
+use crate::ses::ownership::{CLUSTER, Ownership};
+use crate::ses::{Identity, IdentityChange, NewIdentity, regions};
 
 pub mod claim;
 mod dmarc;
 pub mod identity;
 mod mail_from;
 pub(super) mod merge;
+mod obsolete;
 pub mod records;
 pub mod removal;
 
@@ -46,12 +53,19 @@ pub struct Plan {
     pub findings: Vec<Finding>,
     /// The ledger as it must be written before the changes are made.
     pub ledger: Vec<RecordStatus>,
+    /// The zones in which records stay for a while that are wanted, and stand, in another one.
+    pub staying: BTreeMap<ZoneId, Stay>,
     /// Where the DMARC walk stands.
     pub dmarc: Option<DmarcStanding>,
     /// The text of the DMARC record that stays behind when `dmarcPolicy` was removed.
     pub released_dmarc: Option<String>,
     /// Whether the resource takes over what its predecessor knows, before anything else.
     pub inherits: bool,
+    /// The Region where the identity was found, which is not the one that the status says: that is corrected before anything
+    /// else.
+    pub region: Option<Region>,
+    /// Whether what was read may be older than our last writes: then records wait until that is known.
+    pub is_unsure: bool,
     /// Deletion only: what is left alone, and why.
     pub left_behind: Option<String>,
     /// Deletion only: the SesDomain that the identity is handed over to, as `namespace/name`.
@@ -61,6 +75,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Whether the status is set right and nothing else is done: what there is to do is seen by it.
+    pub fn corrects_status(&self) -> bool {
+        self.inherits || self.region.is_some()
+    }
+
     /// Whether all records of these purposes are served.
     fn serves(&self, purposes: &[RecordPurpose]) -> bool {
         purposes.iter().all(|purpose| {
@@ -74,6 +93,13 @@ impl Plan {
     pub fn rests_on_identity(&self) -> bool {
         let creates = |change: &Change| matches!(change, Change::CreateIdentity(_));
         !self.changes.iter().all(creates) || !self.problems.is_empty()
+    }
+
+    /// Whether something is done, or left, because of what the identity's tags say just now: it is claimed, or a claim of
+    /// ours is looked for.
+    pub fn rests_on_tags(&self) -> bool {
+        let claims = |change: &Change| matches!(change, Change::ChangeIdentity { change: IdentityChange::Tag(tags), .. } if tags.contains_key(CLUSTER));
+        self.is_unsure || self.changes.iter().any(claims)
     }
 
     /// Whether something is done, or asked of a person, because of what stands in the zones. MAIL FROM is set because of
@@ -122,6 +148,15 @@ pub struct Finding {
     pub in_sync: bool,
 }
 
+/// How long records stay in a zone that was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stay {
+    /// Until nobody asks there any more, since all have forgotten its name servers.
+    Until(Timestamp),
+    /// Until it delegates to the other one.
+    UntilDelegated,
+}
+
 /// Something that a person must mend.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Problem {
@@ -165,21 +200,22 @@ pub fn refusal(subject: &Subject<'_>) -> Option<Problem> {
     if let Some(holder) = claim::holder_by_status(subject) {
         return Some(claim::taken(subject, holder));
     }
-    if !regions::has_ses(&region) {
-        return Some(Problem::whole(
+    (!regions::has_ses(&region)).then(|| {
+        Problem::whole(
             Reason::RegionUnsupported,
             format!("Amazon SES is not offered in {region}: create the SesDomain anew with another spec.region"),
-        ));
-    }
-    match &subject.spec.region {
-        Some(asked) if asked != region.as_str() => Some(Problem::whole(
-            Reason::Rejected,
-            format!(
-                "the identity lives in {region}, and spec.region says {asked}: an identity can't move; delete this SesDomain, and create it anew with the Region that is meant"
-            ),
-        )),
-        _ => None,
-    }
+        )
+    })
+}
+
+/// That the identity lives in another Region than the spec says.
+fn in_another_region(subject: &Subject<'_>) -> Option<Problem> {
+    let region = subject.region();
+    let asked = subject.spec.region.as_ref().filter(|asked| *asked != region.as_str())?;
+    let message = format!(
+        "the identity lives in {region}, and spec.region says {asked}: an identity can't move; delete this SesDomain, and create it anew with the Region that is meant"
+    );
+    Some(Problem::whole(Reason::Rejected, message))
 }
 
 /// What to do.
@@ -188,11 +224,18 @@ pub fn plan(subject: &Subject<'_>, observed: &Observed, now: Timestamp) -> Plan 
 }
 
 fn decide(subject: &Subject<'_>, observed: &Observed, now: Timestamp) -> Plan {
+    let kept = Plan { ledger: subject.status.records.clone(), ..Plan::default() };
+    if let Some(region) = observed.elsewhere.as_ref().filter(|region| **region != subject.region()) {
+        return Plan { region: Some(region.clone()), ..kept };
+    }
     if subject.deleting {
-        return removal::plan(subject, observed);
+        return removal::plan(subject, observed, now);
+    }
+    if let Some(problem) = in_another_region(subject) {
+        return Plan { problems: vec![problem], ..kept };
     }
     let (Ok(found), Ok(zones)) = (&observed.identity, &observed.zones) else {
-        return Plan { ledger: subject.status.records.clone(), ..Plan::default() };
+        return kept;
     };
     let mut plan = Plan::default();
     match found {
@@ -211,7 +254,13 @@ fn decide(subject: &Subject<'_>, observed: &Observed, now: Timestamp) -> Plan {
         },
     }
     if plan.findings.is_empty() {
-        let is_released = |entry: &RecordStatus| entry.purpose == RecordPurpose::Dmarc && plan.released_dmarc.is_some();
+        let is_ours = |found: &&Identity| matches!(subject.owner.judge(&found.tags), Ownership::Ours { .. });
+        let ours = found.as_ref().filter(is_ours);
+        // Its claim is taken off the tags first: whoever died after that let it go as well.
+        let is_released = |entry: &RecordStatus| {
+            let is_unwanted = entry.purpose == RecordPurpose::Dmarc && subject.spec.dmarc_policy.is_none();
+            is_unwanted && (plan.released_dmarc.is_some() || ledger::trust(subject, ours, entry, now) == Trust::NotOurs)
+        };
         plan.ledger = subject.status.records.iter().filter(|entry| !is_released(entry)).cloned().collect();
     }
     if subject.spec.suspend {

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::apply::Applied;
 use super::observe::Observed;
-use super::plan::{Change, Plan};
+use super::plan::{Change, Plan, Stay};
 use super::preview::{self, Preview};
 use super::schedule;
 use super::subject::{Rival, Subject};
@@ -22,7 +22,7 @@ use crate::ses::IdentityChange;
 pub mod conditions;
 pub mod events;
 mod facts;
-mod words;
+pub(in crate::reconcile) mod words;
 
 pub use events::Event;
 
@@ -103,19 +103,11 @@ fn next(
         return Next::Retry(failure.kind);
     }
     let again = applied.made.iter().any(|change| match change {
-        Change::CreateIdentity(_) | Change::DeleteIdentity => true,
-        Change::ChangeIdentity { change, .. } => {
-            matches!(
-                change,
-                IdentityChange::Tag(_)
-                    | IdentityChange::Untag(_)
-                    | IdentityChange::DkimKey(_)
-                    | IdentityChange::MailFrom(None)
-            )
-        }
+        // What was taken back is let go of in the tags.
+        Change::CreateIdentity(_) | Change::ChangeIdentity { .. } | Change::DeleteIdentity => true,
         Change::ChangeRecords { .. } => subject.deleting,
     });
-    if again || plan.inherits || (plan.changes.is_empty() && plan.gone) {
+    if again || plan.corrects_status() || (plan.changes.is_empty() && plan.gone) {
         return Next::Now;
     }
     let changes = status.pending_changes.iter().map(|change| schedule::next_change_poll(change.since.0, now));
@@ -124,6 +116,11 @@ fn next(
     // A hand-over waits for what another SesDomain's status says.
     let hands_over = plan.heir.is_some() || subject.neighbors.rivals.iter().any(Rival::is_going);
     let hand_over = hands_over.then_some(now + schedule::HAND_OVER);
+    let unsure = plan.is_unsure.then_some(now + schedule::WRITES_SHOW);
+    let leaving = plan.staying.values().filter_map(|stay| match stay {
+        Stay::Until(time) => Some(schedule::after(*time, schedule::SLACK)),
+        Stay::UntilDelegated => None,
+    });
     let stalled = (!plan.problems.is_empty()).then(|| schedule::next_while_stalled(status, now));
     let settled = now + schedule::SETTLED;
     let earliest = changes
@@ -132,6 +129,8 @@ fn next(
         .chain(stage.filter(|end| *end > plan.at))
         .chain(stalled)
         .chain(hand_over)
+        .chain(unsure)
+        .chain(leaving)
         .chain([settled])
         .min();
     Next::At(earliest.unwrap_or(settled))

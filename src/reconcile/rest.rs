@@ -8,7 +8,7 @@ use std::hash::{Hash, Hasher};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::schedule;
+use super::{ledger, schedule};
 use crate::api::spec::SesDomainSpec;
 use crate::api::{FINALIZER, RECONCILE_REQUESTED_AT, SesDomain, SesDomainStatus};
 use crate::domain_name::DomainName;
@@ -34,11 +34,16 @@ pub fn at_rest_as(resource: &SesDomain, status: &SesDomainStatus, now: Timestamp
     held && undeleted && is_answered_by(resource, status) && well && quiet && is_verified(status) && !repaired && !due
 }
 
-/// When a resource that is at rest is looked at again: where its DMARC stage ends, and once a day.
+/// When a resource that is at rest is looked at again: where its DMARC stage ends, where records may go from a zone that
+/// they have moved from, and once a day.
 pub fn next_look(resource: &SesDomain, now: Timestamp) -> Timestamp {
     let daily = daily(resource.metadata.uid.as_deref().unwrap_or_default(), now);
-    let stage = resource.status.as_ref().and_then(stage_end);
-    stage.filter(|end| *end > now).map_or(daily, |end| end.min(daily))
+    let status = resource.status.as_ref();
+    let stage = status.and_then(stage_end);
+    let leaving = status
+        .into_iter()
+        .flat_map(|status| status.records.iter().filter_map(|entry| ledger::leaves_at(entry, &status.records)));
+    stage.into_iter().chain(leaving).filter(|time| *time > now).chain([daily]).min().unwrap_or(daily)
 }
 
 /// The next time of the day at which this resource is read whole: one of its own, so that all are spread over the day, and
@@ -188,6 +193,16 @@ mod tests {
         let place = daily("u", at(0));
         assert_eq!(next_look(&resource, at(0)), place.min(at(60)));
         assert_eq!(next_look(&resource, at(60)), daily("u", at(60)));
+        let record = |zone: &str, since: i64| {
+            json!({
+                "purpose": "Dmarc", "name": "_dmarc.example.com", "type": "TXT", "value": "v=DMARC1; p=none", "ttl": 300,
+                "hostedZoneId": zone, "ours": true, "since": at(since).to_string(),
+            })
+        };
+        let moved = with("/status/records", json!([record("Z1", -900_000), record("Z2", -2 * 86_400)]));
+        assert_eq!(next_look(&moved, at(0)), at(60), "the zone that was left may be emptied");
+        let stays = with("/status/records", json!([record("Z1", -900_000)]));
+        assert_eq!(next_look(&stays, at(60)), daily("u", at(60)));
         let endless = with("/status/dmarc", json!({"stage": "none"}));
         assert_eq!(next_look(&endless, at(0)), place);
     }

@@ -22,6 +22,8 @@ const LISTED: SignedDuration = SignedDuration::from_mins(15);
 const UNDER_VERIFICATION: SignedDuration = SignedDuration::from_hours(12);
 /// How often a hand-over from one SesDomain to another is looked at: it is known from the cluster alone.
 pub(super) const HAND_OVER: SignedDuration = SignedDuration::from_secs(5);
+/// How soon is read again what may have been read as it was before our last write.
+pub(super) const WRITES_SHOW: SignedDuration = SignedDuration::from_mins(1);
 /// How soon a domain is looked at that waits for a person; later ones take as long as it has been waiting.
 const STALLED: SignedDuration = SignedDuration::from_mins(2);
 /// Looks at a domain that waits for a person are never further apart than this.
@@ -103,6 +105,12 @@ pub fn fresh_enough(plan: &Plan, freshness: Freshness, now: Timestamp) -> Freshn
     let mut needed = freshness;
     if plan.rests_on_identity() {
         needed.identity = needed.identity.max(recent);
+    }
+    if plan.rests_on_tags() {
+        needed.identity = now;
+    }
+    if plan.is_unsure {
+        needed.records = now;
     }
     if plan.rests_on_records() {
         needed.records = needed.records.max(recent);

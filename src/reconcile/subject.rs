@@ -165,6 +165,12 @@ impl Subject<'_> {
         region.map_or_else(|| self.settings.default_region.clone(), Region::new)
     }
 
+    /// The Region that the spec leads to, where the status says another one.
+    pub fn home(&self) -> Option<Region> {
+        let home = self.spec.region.as_ref().map_or_else(|| self.settings.default_region.clone(), Region::new);
+        (home != self.region()).then_some(home)
+    }
+
     /// Whether the status shows that nothing was ever made for the resource.
     pub fn has_made_nothing(&self) -> bool {
         self.status.identity.is_none() && !self.status.records.iter().any(|entry| entry.ours)

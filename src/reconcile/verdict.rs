@@ -73,6 +73,8 @@ pub fn judge(wanted: &WantedRecord, around: &[RecordSet], zone: &DomainName, ent
         (several, _) if wanted.record_type == RecordType::Mx && ours && entry.is_some_and(|entry| entry.published) => {
             Verdict::Drifted(Some(several.join(", ")))
         }
+        // Who may replace one value may replace them all: nothing else shares the set.
+        (several, _) if wanted.record_type == RecordType::Mx => Verdict::Foreign(several.join(", ")),
         (several, _) => Verdict::Obstructed(format!(
             "{} values stand at {} {}, where there may be one: {}",
             several.len(),
@@ -113,6 +115,11 @@ fn obstacle(wanted: &WantedRecord, around: &[RecordSet], zone: &DomainName) -> O
 
 fn set_of<'a>(wanted: &WantedRecord, around: &'a [RecordSet]) -> Option<&'a RecordSet> {
     around.iter().find(|set| set.is_at(&wanted.name, &wanted.record_type))
+}
+
+/// Whether anything stands in the place of the wanted record, right or not.
+pub fn is_taken(wanted: &WantedRecord, around: &[RecordSet]) -> bool {
+    set_of(wanted, around).is_some_and(|set| !values_of_kind(wanted, set).is_empty())
 }
 
 /// The one value that competes with the wanted one, in text form, and its set; `None` where there is none, or several.
@@ -209,8 +216,12 @@ pub fn removal(record: &WantedRecord, origin: RecordOrigin, around: &[RecordSet]
     }
 }
 
-/// Our term is taken out of somebody else's SPF policy.
+/// Our term is taken out of somebody else's SPF policy. Of several, which no receiver heeds, nobody knows which one it was
+/// put into.
 fn term_removed(set: &RecordSet) -> Vec<RecordChange> {
+    if set.values.iter().filter(|value| spf::is_spf(&text::unquote(value))).count() > 1 {
+        return Vec::new();
+    }
     let without = |value: &String| {
         let policy = text::unquote(value);
         if spf::includes(&policy, SPF_INCLUDE) {

@@ -117,12 +117,17 @@ impl<S: IdentityService, D: DnsProvider, W: Watched> Rounds<S, D, W> {
     /// other domains are looked at by themselves.
     fn places(&self, now: Timestamp) -> (BTreeSet<Region>, BTreeMap<ZoneId, Timestamp>) {
         let (mut regions, mut zones) = (BTreeSet::new(), BTreeMap::<ZoneId, Timestamp>::new());
+        let filter = &self.reconciler.settings.filters.zones;
         self.watched.each(&mut |domain| {
             let Some(status) = domain.status.as_ref().filter(|_| is_looked_after(domain)) else { return };
             if rest::at_rest(domain, now) {
                 regions.extend(status.region.as_ref().map(Region::new));
                 for entry in &status.records {
-                    let oldest = zones.entry(ZoneId(entry.hosted_zone_id.clone())).or_insert(Timestamp::MAX);
+                    let zone = ZoneId(entry.hosted_zone_id.clone());
+                    if !filter.is_empty() && !filter.contains(&zone) {
+                        continue;
+                    }
+                    let oldest = zones.entry(zone).or_insert(Timestamp::MAX);
                     *oldest = entry.since.0.min(*oldest);
                 }
             }

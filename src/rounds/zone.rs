@@ -8,7 +8,7 @@ use crate::api::SesDomain;
 use crate::api::status::RecordStatus;
 use crate::cloud::{CloudError, ErrorKind};
 use crate::dns::view::ZoneView;
-use crate::dns::zones::zone_for;
+use crate::dns::zones::{self, zone_for};
 use crate::dns::{DnsProvider, HostedZone, ZoneId};
 use crate::domain_name::DomainName;
 use crate::quota::{Caller, Class};
@@ -40,6 +40,8 @@ pub(super) async fn look<S: IdentityService, D: DnsProvider>(
     let (zones, _) = reconciler.dns.hosted_zones(now - ZONE_ROUND).await?;
     let listed = zones.iter().find(|listed| listed.id == *zone);
     let name = listed.map_or_else(|| DomainName::new(""), |listed| listed.name.clone());
+    let asked: Vec<(DomainName, Vec<DomainName>)> =
+        asked.into_iter().map(|(root, names)| (root, zones::with_those_above(names, &name))).collect();
     let filter = &reconciler.settings.filters.zones;
     let look = |view: &ZoneView| {
         let mut looked = Looked { woken: Vec::new(), all_rest: true };
@@ -99,10 +101,16 @@ fn differs(
     })
 }
 
-/// Whether a record of this zone belongs into another one by now.
+/// Whether a record of this zone belongs into another one by now, and is not known there.
 fn has_moved(domain: &SesDomain, zone: &ZoneId, names: &[DomainName], zones: &[HostedZone], filter: &[ZoneId]) -> bool {
     let preferred = domain.spec.hosted_zone_id().map(|id| ZoneId(id.to_owned()));
-    let belongs = |name| zone_for(name, zones, preferred.as_ref(), filter).is_ok_and(|found| found.id == *zone);
+    let records = domain.status.iter().flat_map(|status| &status.records);
+    let is_in =
+        |name: &DomainName, zone: &ZoneId| records.clone().any(|it| it.hosted_zone_id == zone.0 && name.is(&it.name));
+    let belongs = |name| {
+        let found = zone_for(name, zones, preferred.as_ref(), filter);
+        found.is_ok_and(|found| found.id == *zone || is_in(name, &found.id))
+    };
     !names.iter().all(belongs)
 }
 

@@ -14,6 +14,8 @@ pub const NAME: &str = "ses-operator.dev/name";
 pub const ADOPTED: &str = "ses-operator.dev/adopted";
 /// The tag that names the records we claim, so that they are known again where the status is lost.
 pub const RECORDS: &str = "ses-operator.dev/records";
+/// The tag that names the settings and the user's tags that we manage, so that only these are taken back.
+pub const SETTINGS: &str = "ses-operator.dev/settings";
 /// The tag that holds the ID of the resource that handed the identity over, until its heir is settled.
 pub const HANDED_OVER_BY: &str = "ses-operator.dev/handed-over-by";
 /// The tag of an identity whose resource went and left it (`deletionPolicy: Retain`): another one may adopt it.
@@ -23,6 +25,12 @@ pub const RELEASED: &str = "ses-operator.dev/released";
 pub const IS_RELEASED: &str = "true";
 /// What it holds until it is taken off.
 pub const IS_TAKEN: &str = "false";
+
+/// Whether a key is not the user's: the operator's own, or AWS's.
+pub fn is_reserved(key: &str) -> bool {
+    let is_awss = key.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:"));
+    is_awss || key.starts_with("ses-operator.dev/")
+}
 
 /// A resource, as the tags name it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,6 +16,7 @@
 //! | [`plan`] | what would be done, told beforehand |
 //! | [`restarts`] | the operator is restarted, and told another Region |
 //! | [`api_server`] | the API server goes and comes back |
+//! | [`restored`] | etcd is restored to an older snapshot |
 //! | [`mid_write`] | the operator ends in the middle of a call: killed, or told to end |
 //! | [`bad_input`] | what users may ask for, to the edges of it |
 //! | [`leaders`] | two replicas and one Lease: who writes, and until when |
@@ -49,6 +50,7 @@ mod plan;
 mod process;
 mod refusals;
 mod restarts;
+mod restored;
 mod spoiled_batch;
 mod verification;
 mod world;

@@ -69,6 +69,48 @@ async fn the_identity_of_another_cluster_is_left_alone() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_domain_moves_to_another_cluster_by_retain_and_adopt_and_not_a_record_is_touched() -> Result<()> {
+    story("to-the-west", async |world| {
+        world.kill()?;
+        world.start(["--cluster-id=east"])?;
+        world.apply(with(full(), json!({"deletionPolicy": "Retain"}))).await?;
+        world.sees("Ready", "True").await?;
+        let (records, dmarc) = (world.records().await?, world.status().await?.dmarc);
+        delete(world).await?;
+        world.is_gone().await?;
+        world.kill()?;
+
+        let mark = world.mark().await?;
+        world.start(["--cluster-id=west"])?;
+        world.apply(full()).await?;
+        let told = world.sees_because("Ready", "False", "IdentityNotOurs").await?;
+        let left = "was left behind by the SesDomain to-the-west/domain of the cluster east";
+        assert!(told.contains(left) && told.contains("set spec.adoptionPolicy to Adopt"), "{told}");
+        assert!(world.writes_since(mark).await?.is_empty());
+
+        world.apply(with(full(), json!({"adoptionPolicy": "Adopt"}))).await?;
+        world.sees("Ready", "True").await?;
+        assert_eq!(world.records().await?, records);
+        assert_eq!(world.status().await?.dmarc.map(|dmarc| dmarc.stage), dmarc.map(|dmarc| dmarc.stage));
+        let tags = world.identity().await?.tags().to_vec();
+        let value = |key: &str| tags.iter().find(|tag| tag.key() == key).map(|tag| tag.value().to_owned());
+        assert_eq!(value("ses-operator.dev/cluster").as_deref(), Some("west"));
+        assert_eq!(value("ses-operator.dev/released"), None, "it is nobody else's to adopt");
+        let writes: Vec<String> = world.writes_since(mark).await?.into_iter().map(|write| write.operation).collect();
+        let tags_alone = writes.iter().all(|write| write == "TagResource" || write == "UntagResource");
+        assert!(tags_alone && !writes.is_empty(), "{writes:?}");
+
+        // What was adopted stays.
+        delete(world).await?;
+        world.is_gone().await?;
+        assert_eq!(world.records().await?, records);
+        assert!(world.has_identity().await?);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
 async fn a_forged_status_reaches_nothing_that_could_not_be_ours() -> Result<()> {
     story("forged", async |world| {
         let (account, zone) = (world.account.clone(), world.zone.clone());
@@ -86,7 +128,10 @@ async fn a_forged_status_reaches_nothing_that_could_not_be_ours() -> Result<()> 
         world.sees("Ready", "True").await?;
         world.kill()?;
 
+        let identity = world.identity().await?;
         let mut status = serde_json::to_value(world.status().await?)?;
+        status["region"] = json!("us-east-1");
+        status["identity"]["tags"] = json!(["ses-operator.dev/name", "ses-operator.dev/records"]);
         let purposes = ["MailFromMx", "Dkim", "Dkim", "Dmarc"];
         for ((name, kind, value), purpose) in theirs.into_iter().zip(purposes) {
             let value = value.trim_matches('"');
@@ -99,6 +144,9 @@ async fn a_forged_status_reaches_nothing_that_could_not_be_ours() -> Result<()> 
         forge(world, status).await?;
         world.start([])?;
         world.reconciles("forged").await?;
+        world.sees("Ready", "True").await?;
+        assert_eq!(world.status().await?.region.as_deref(), Some(REGION));
+        assert_eq!(world.identity().await?.tags(), identity.tags());
         delete(world).await?;
         world.is_gone().await?;
         // Ours are gone, theirs are not.

@@ -76,9 +76,13 @@ async fn a_new_domain_is_planned_and_nothing_is_written_anywhere() -> Result<()>
         writeln!(expected, "# standard input, document 1: ConfigMap settings is no SesDomain, and is skipped")?;
         writeln!(expected, "plan-new/domain: {domain} in {REGION}, account {}", world.account.id())?;
         writeln!(expected, "  + SES identity {domain}")?;
-        for (tag, value) in
-            [("cluster", "c1"), ("name", NAME), ("namespace", "plan-new"), ("records", "dkim mx spf dmarc @mail")]
-        {
+        for (tag, value) in [
+            ("cluster", "c1"),
+            ("name", NAME),
+            ("namespace", "plan-new"),
+            ("records", "dkim mx spf dmarc @mail"),
+            ("settings", "mx mf:r69K0"),
+        ] {
             writeln!(expected, "      tag ses-operator.dev/{tag}: \"{value}\"")?;
         }
         writeln!(

@@ -5,12 +5,17 @@
 //! until the heir's status says that it has read them, and holds what this one knew. So at each moment one of the two
 //! has the whole ledger, and a crash between two calls loses nothing.
 
+use std::collections::BTreeMap;
+
 use super::{Change, Plan, Problem};
 use crate::api::Reason;
 use crate::api::spec::AdoptionPolicy;
-use crate::reconcile::claims;
+use crate::reconcile::managed::Managed;
 use crate::reconcile::subject::{Rival, Subject};
-use crate::ses::ownership::{ADOPTED, HANDED_OVER_BY, IS_TAKEN, Owner, Ownership, RECORDS, RELEASED};
+use crate::reconcile::{claims, ledger};
+use crate::ses::ownership::{
+    ADOPTED, CLUSTER, HANDED_OVER_BY, IS_TAKEN, NAME, NAMESPACE, Owner, Ownership, RECORDS, RELEASED, SETTINGS,
+};
 use crate::ses::{Identity, IdentityChange, SigningOrigin};
 
 /// Whose the identity is.
@@ -75,7 +80,7 @@ pub(super) fn claim(subject: &Subject<'_>, identity: &Identity) -> Claim {
         Ownership::Unclaimed | Ownership::Released(_) => match holder_of_none(subject) {
             Some(rival) => Claim::Refused(taken(subject, rival)),
             None if subject.spec.adoption_policy == AdoptionPolicy::Adopt => Claim::Open(adopt(subject, identity)),
-            None => Claim::Refused(not_adopted(subject, &ownership)),
+            None => Claim::Refused(not_adopted(subject, &ownership, &identity.tags)),
         },
         Ownership::Others(holder) => Claim::Refused(of_others(subject, &holder)),
     }
@@ -85,6 +90,11 @@ pub(super) fn claim(subject: &Subject<'_>, identity: &Identity) -> Claim {
 fn adopt(subject: &Subject<'_>, identity: &Identity) -> IdentityChange {
     let mut tags = subject.owner.tags();
     tags.insert(ADOPTED.to_owned(), "true".to_owned());
+    // What its last owner set stays as well.
+    let settings = Managed::asked(subject).text();
+    if !settings.is_empty() || identity.tags.contains_key(SETTINGS) {
+        tags.insert(SETTINGS.to_owned(), settings);
+    }
     if identity.tags.contains_key(RELEASED) {
         tags.insert(RELEASED.to_owned(), IS_TAKEN.to_owned());
     }
@@ -94,22 +104,41 @@ fn adopt(subject: &Subject<'_>, identity: &Identity) -> IdentityChange {
 }
 
 /// That an identity is nobody's, and adoption is not asked for.
-fn not_adopted(subject: &Subject<'_>, ownership: &Ownership) -> Problem {
+fn not_adopted(subject: &Subject<'_>, ownership: &Ownership, tags: &BTreeMap<String, String>) -> Problem {
+    let domain = subject.domain();
+    let was_ours = ledger::entries(subject.status, &domain).any(|entry| entry.ours);
     let why = match ownership {
         Ownership::Released(Owner { cluster, namespace, name }) => {
             format!(
-                "was left behind by the SesDomain {namespace}/{name} of the cluster {cluster} (deletionPolicy Retain)"
+                "was left behind by the SesDomain {namespace}/{name} of the cluster {cluster} (deletionPolicy Retain):"
+            )
+        }
+        Ownership::Unclaimed | Ownership::Ours { .. } | Ownership::Others(_) if was_ours => {
+            let Owner { cluster, namespace, name } = &subject.owner;
+            format!(
+                "was this resource's, and its tags do not say so any more ({}): put back {CLUSTER}={cluster}, {NAMESPACE}={namespace} and {NAME}={name}, or",
+                listed(tags)
             )
         }
         Ownership::Unclaimed | Ownership::Ours { .. } | Ownership::Others(_) => {
-            "exists already and was not created by this resource".to_owned()
+            format!("exists already and was not created by this resource ({}):", listed(tags))
         }
     };
     let message = format!(
-        "the SES identity {} {why}: set spec.adoptionPolicy to Adopt to manage it, or delete the identity",
-        subject.domain()
+        "the SES identity {domain} {why} set spec.adoptionPolicy to Adopt to manage it, or delete the identity"
     );
     Problem::whole(Reason::IdentityNotOurs, message)
+}
+
+/// The keys of the tags that were found.
+fn listed(tags: &BTreeMap<String, String>) -> String {
+    const MOST: usize = 10;
+    let keys: Vec<&str> = tags.keys().take(MOST).map(String::as_str).collect();
+    match tags.len() {
+        0 => "it has no tags".to_owned(),
+        all if all > MOST => format!("its tags: {} and {} more", keys.join(", "), all - MOST),
+        _ => format!("its tags: {}", keys.join(", ")),
+    }
 }
 
 /// That the identity belongs to a SesDomain that this operator does not see.

@@ -7,17 +7,20 @@ use jiff::{SignedDuration, Timestamp};
 use super::records::{MOST_REPAIRS, add_once, recent, zone_of};
 use super::{Change, Plan, Problem};
 use crate::api::spec::{FeedbackForwarding, MxFailureBehavior};
-use crate::api::status::{IdentityStatus, RecordOrigin, RecordPurpose};
+use crate::api::status::{RecordPurpose, RecordStatus};
 use crate::api::{ConditionType, Reason};
 use crate::dmarc::stages::{self, Evidence};
-use crate::dns::HostedZone;
+use crate::dns::{HostedZone, RecordType};
 use crate::domain_name::DomainName;
 use crate::reconcile::desired::{WantedRecord, dmarc_name, mail_from_records};
+use crate::reconcile::ledger::{self, Reach};
+use crate::reconcile::managed::Managed;
 use crate::reconcile::observe::Observed;
 use crate::reconcile::subject::Subject;
 use crate::reconcile::verdict::{self, Verdict};
-use crate::reconcile::{claims, ledger, schedule};
-use crate::ses::ownership::{HANDED_OVER_BY, RECORDS, RELEASED};
+use crate::reconcile::{claims, schedule};
+use crate::ses::ownership::{HANDED_OVER_BY, RECORDS, RELEASED, SETTINGS};
+use crate::ses::regions::SPF_INCLUDE;
 use crate::ses::{Identity, IdentityChange, NewIdentity, VerificationStatus};
 
 /// A verification that failed again sooner than this after its restart was never restarted: SES gives up after 72 hours.
@@ -34,7 +37,7 @@ pub(super) fn create(
     plan: &mut Plan,
 ) {
     let ttl = subject.spec.ttl();
-    let record_type = crate::dns::RecordType::Txt;
+    let record_type = RecordType::Txt;
     let dmarc = WantedRecord {
         purpose: RecordPurpose::Dmarc,
         name: dmarc_name(&subject.domain()),
@@ -55,16 +58,32 @@ pub(super) fn create(
             around.is_some_and(|around| verdict::judge(wanted, around, &zone.name, None) == Verdict::Missing)
         })
     });
-    let purposes: Vec<RecordPurpose> =
-        std::iter::once(RecordPurpose::Dkim).chain(claimed.map(|wanted| wanted.purpose)).collect();
+    // SES may give an identity that is made anew its old tokens, and their records may be somebody's.
+    let dkim = (!dkim_stands(subject, observed)).then_some(RecordPurpose::Dkim);
+    let purposes: Vec<RecordPurpose> = dkim.into_iter().chain(claimed.map(|wanted| wanted.purpose)).collect();
+    // What was ours when the identity was deleted behind our back still is.
+    let domain = subject.domain();
+    let filter = &subject.settings.filters.zones;
+    let is_ours = |entry: &&RecordStatus| entry.ours && ledger::reach(entry, zones, filter) == Reach::Writable;
+    let known: Vec<&RecordStatus> = ledger::entries(subject.status, &domain).filter(is_ours).collect();
     let mut tags = subject.owner.tags();
-    tags.insert(RECORDS.to_owned(), claims::for_new_records(&purposes, subject.spec.mail_from_subdomain.as_deref()));
+    tags.insert(RECORDS.to_owned(), claims::for_new_identity(subject, &purposes, &known));
+    let settings = Some(Managed::asked(subject).text()).filter(|settings| !settings.is_empty());
+    tags.extend(settings.map(|settings| (SETTINGS.to_owned(), settings)));
     tags.extend(spec_tags(subject));
     plan.changes.push(Change::CreateIdentity(NewIdentity {
         key_length: subject.spec.dkim.as_ref().and_then(|dkim| dkim.signing_key_length),
         configuration_set: subject.spec.configuration_set_name.clone(),
         tags,
     }));
+}
+
+/// Whether a DKIM record that points to SES stands already.
+fn dkim_stands(subject: &Subject<'_>, observed: &Observed) -> bool {
+    let (below, ses) = (subject.domain().child("_domainkey"), DomainName::new(SPF_INCLUDE));
+    let sets = observed.records.values().filter_map(|records| records.as_ref().ok()).flatten();
+    let mut aliases = sets.filter(|set| set.record_type == RecordType::Cname && set.name.is_within(&below));
+    aliases.any(|set| set.values.iter().any(|value| DomainName::new(value).is_within(&ses)))
 }
 
 /// Whether the first DMARC stage is published before verification.
@@ -75,24 +94,22 @@ fn begins_at_once(subject: &Subject<'_>, now: Timestamp) -> bool {
 
 /// Plans the attributes of an identity that is ours.
 pub(super) fn keep(subject: &Subject<'_>, identity: &Identity, now: Timestamp, plan: &mut Plan) {
-    let nothing = IdentityStatus::default();
-    let managed = subject.status.identity.as_ref().unwrap_or(&nothing);
+    let managed = Managed::of(&identity.tags);
     let mut wanted = Vec::new();
     wanted.extend(dkim_restart(subject, identity, now, plan).map(ours));
-    let repairs = recent(&managed.put_back, now).len();
+    let repairs = subject.status.identity.as_ref().map_or(0, |known| recent(&known.put_back, now).len());
     let had_been_set = repairs > 0 || had_been_set(subject);
     let unsigned = !identity.dkim.signing_enabled;
     wanted.extend(unsigned.then_some((IdentityChange::Signing(true), had_been_set)));
-    wanted.extend(configuration_set(subject, identity, managed).map(|change| (change, had_been_set)));
-    wanted.extend(feedback(subject, identity, managed).map(|change| (change, had_been_set)));
-    // Room first: an identity holds 50 tags at the most.
-    wanted.extend(obsolete_tags(subject, identity, managed).map(ours));
-    wanted.extend(handed_over(subject, identity).map(ours));
-    let was_released = identity.tags.contains_key(RELEASED);
-    wanted.extend(was_released.then(|| ours(IdentityChange::Untag(vec![RELEASED.to_owned()]))));
-    wanted.extend(missing_tags(subject, identity).map(|change| (change, had_been_set)));
+    // Room first: an identity holds 50 tags at the most. And the tags precede the settings, which one of them names.
+    let unwanted = unwanted_tags(subject, identity, &managed);
+    let missing = missing_tags(subject, identity, unwanted.is_empty(), plan);
+    wanted.extend((!unwanted.is_empty()).then(|| ours(IdentityChange::Untag(unwanted))));
+    wanted.extend(missing.map(|(tags, of_spec)| (IdentityChange::Tag(tags), had_been_set && of_spec)));
+    wanted.extend(configuration_set(subject, identity, &managed).map(|change| (change, had_been_set)));
+    wanted.extend(feedback(subject, identity, &managed).map(|change| (change, had_been_set)));
     // Last, since SES may refuse it before the domain is verified, and a failure ends the pass.
-    wanted.extend(mail_from(subject, identity, now, plan));
+    wanted.extend(mail_from(subject, identity, &managed, now, plan));
     for (change, puts_back) in wanted {
         if puts_back && repairs >= MOST_REPAIRS {
             let message = format!(
@@ -127,22 +144,22 @@ fn ours(change: IdentityChange) -> Wanted {
 
 /// MAIL FROM follows its records: SES's first look shall find them. RejectMessage follows the verification, so that no
 /// mail is refused by a set-up under way.
-fn mail_from(subject: &Subject<'_>, identity: &Identity, now: Timestamp, plan: &Plan) -> Option<Wanted> {
+fn mail_from(
+    subject: &Subject<'_>,
+    identity: &Identity,
+    managed: &Managed,
+    now: Timestamp,
+    plan: &Plan,
+) -> Option<Wanted> {
     let known = subject.status.mail_from.as_ref();
     let current = identity.mail_from.as_ref();
     let Some(domain) = subject.mail_from() else {
-        let was_ours = current.is_some_and(|current| {
-            known.is_some_and(|known| DomainName::new(&known.domain) == current.domain)
-                || ledger::has_mail_from(subject.status, &subject.domain(), &current.domain)
-                || claims::earlier_records(&identity.tags, subject).iter().any(|(record, origin)| {
-                    *origin == RecordOrigin::Created
-                        && record.purpose == RecordPurpose::MailFromMx
-                        && record.name == current.domain
-                })
-        });
+        let was_ours = current.is_some_and(|current| managed.has_mail_from(&current.domain));
         return was_ours.then(|| ours(IdentityChange::MailFrom(None)));
     };
-    let asked = subject.spec.mx_failure_behavior.unwrap_or_default();
+    // What nobody asked for stays as it was found.
+    let by_default = managed.has_mx_failure().then(MxFailureBehavior::default);
+    let asked = subject.spec.mx_failure_behavior.or(by_default);
     let put = |behavior| IdentityChange::MailFrom(Some((domain.clone(), behavior)));
     let careful = put(MxFailureBehavior::UseDefaultValue);
     if !plan.serves(&[RecordPurpose::MailFromMx, RecordPurpose::MailFromSpf]) {
@@ -151,7 +168,7 @@ fn mail_from(subject: &Subject<'_>, identity: &Identity, now: Timestamp, plan: &
             let too_early = matches!(current.status, VerificationStatus::Pending | VerificationStatus::NotStarted);
             current.domain == domain
                 && current.behavior == MxFailureBehavior::RejectMessage
-                && (asked == MxFailureBehavior::UseDefaultValue || too_early)
+                && (asked == Some(MxFailureBehavior::UseDefaultValue) || too_early)
         });
         return refuses.then(|| ours(careful));
     }
@@ -163,7 +180,7 @@ fn mail_from(subject: &Subject<'_>, identity: &Identity, now: Timestamp, plan: &
     match current.status {
         VerificationStatus::Success => {
             let in_force = known.map(|known| known.mx_failure_behavior);
-            (current.behavior != asked).then(|| (put(asked), in_force == Some(asked)))
+            asked.filter(|asked| current.behavior != *asked).map(|asked| (put(asked), in_force == Some(asked)))
         }
         VerificationStatus::Failed => mail_from_restart(subject, now)
             .map(|clear| ours(if clear { IdentityChange::MailFrom(None) } else { careful })),
@@ -171,8 +188,8 @@ fn mail_from(subject: &Subject<'_>, identity: &Identity, now: Timestamp, plan: &
             (current.behavior != MxFailureBehavior::UseDefaultValue).then(|| ours(careful))
         }
         VerificationStatus::TemporaryFailure => {
-            let stricter_than_asked = current.behavior != asked && asked == MxFailureBehavior::UseDefaultValue;
-            stricter_than_asked.then(|| ours(careful))
+            let careless = asked == Some(MxFailureBehavior::UseDefaultValue) && asked != Some(current.behavior);
+            careless.then(|| ours(careful))
         }
     }
 }
@@ -199,44 +216,63 @@ fn dkim_restart(subject: &Subject<'_>, identity: &Identity, now: Timestamp, plan
     due.then(|| IdentityChange::DkimKey(subject.spec.dkim.as_ref().and_then(|dkim| dkim.signing_key_length)))
 }
 
-fn configuration_set(subject: &Subject<'_>, identity: &Identity, managed: &IdentityStatus) -> Option<IdentityChange> {
+fn configuration_set(subject: &Subject<'_>, identity: &Identity, managed: &Managed) -> Option<IdentityChange> {
     let asked = &subject.spec.configuration_set_name;
     let current = &identity.configuration_set;
     // One that is no longer asked for is taken out, unless somebody else has set another meanwhile.
-    let differs = asked != current && (asked.is_some() || managed.configuration_set_name == *current);
+    let was_set = || current.as_ref().is_some_and(|current| managed.has_configuration_set(current));
+    let differs = asked != current && (asked.is_some() || was_set());
     differs.then(|| IdentityChange::ConfigurationSet(asked.clone()))
 }
 
-fn feedback(subject: &Subject<'_>, identity: &Identity, managed: &IdentityStatus) -> Option<IdentityChange> {
+fn feedback(subject: &Subject<'_>, identity: &Identity, managed: &Managed) -> Option<IdentityChange> {
     let asked = match subject.spec.feedback_forwarding {
         Some(asked) => asked == FeedbackForwarding::Enabled,
         // SES's default.
-        None if managed.manages_feedback_forwarding => true,
+        None if managed.has_forwarding() => true,
         None => return None,
     };
     (identity.feedback_forwarding != asked).then_some(IdentityChange::FeedbackForwarding(asked))
 }
 
-fn spec_tags(subject: &Subject<'_>) -> BTreeMap<String, String> {
-    subject.spec.tags.iter().map(|(key, value)| (key.clone(), value.0.clone())).collect()
+fn spec_tags(subject: &Subject<'_>) -> impl Iterator<Item = (String, String)> {
+    subject.spec.tags.iter().map(|(key, value)| (key.clone(), value.0.clone()))
 }
 
-fn missing_tags(subject: &Subject<'_>, identity: &Identity) -> Option<IdentityChange> {
-    let missing: BTreeMap<String, String> =
-        spec_tags(subject).into_iter().filter(|(key, value)| identity.tags.get(key) != Some(value)).collect();
-    (!missing.is_empty()).then_some(IdentityChange::Tag(missing))
+/// The tags that are missing or differ, and whether the spec asks for them: not for the one that names what we manage, which
+/// goes along with another tag that is written anyway.
+fn missing_tags(
+    subject: &Subject<'_>,
+    identity: &Identity,
+    has_room: bool,
+    plan: &mut Plan,
+) -> Option<(BTreeMap<String, String>, bool)> {
+    let differs = |(key, value): &(String, String)| identity.tags.get(key) != Some(value);
+    let mut missing: BTreeMap<String, String> = spec_tags(subject).filter(differs).collect();
+    let of_spec = !missing.is_empty();
+    let settings = (SETTINGS.to_owned(), Managed::wanted(subject, identity).text());
+    if !settings.1.is_empty() && differs(&settings) {
+        let of_records = plan.changes.iter_mut().find_map(|change| match change {
+            Change::ChangeIdentity { change: IdentityChange::Tag(tags), .. } if !of_spec && has_room => Some(tags),
+            Change::ChangeIdentity { .. }
+            | Change::CreateIdentity(_)
+            | Change::ChangeRecords { .. }
+            | Change::DeleteIdentity => None,
+        });
+        of_records.unwrap_or(&mut missing).extend([settings]);
+    }
+    (!missing.is_empty()).then_some((missing, of_spec))
 }
 
-/// The mark of a hand-over, once whoever handed the identity over is gone.
-fn handed_over(subject: &Subject<'_>, identity: &Identity) -> Option<IdentityChange> {
-    let by = identity.tags.get(HANDED_OVER_BY)?;
-    let is_over = !subject.neighbors.rivals.iter().any(|rival| rival.uid == *by);
-    is_over.then(|| IdentityChange::Untag(vec![HANDED_OVER_BY.to_owned()]))
-}
-
-/// The tags that we set for an earlier spec.
-fn obsolete_tags(subject: &Subject<'_>, identity: &Identity, managed: &IdentityStatus) -> Option<IdentityChange> {
-    let is_obsolete = |key: &&String| !subject.spec.tags.contains_key(*key) && identity.tags.contains_key(*key);
-    let obsolete: Vec<String> = managed.tags.iter().filter(is_obsolete).cloned().collect();
-    (!obsolete.is_empty()).then_some(IdentityChange::Untag(obsolete))
+/// The tags that go: those that we set for an earlier spec, the mark of a hand-over, once whoever handed the identity over
+/// is gone, and of a release, once it was taken.
+fn unwanted_tags(subject: &Subject<'_>, identity: &Identity, managed: &Managed) -> Vec<String> {
+    let is_settled = |by: &String| !subject.neighbors.rivals.iter().any(|rival| rival.uid == *by);
+    let is_unwanted = |(key, value): &(&String, &String)| match key.as_str() {
+        HANDED_OVER_BY => is_settled(value),
+        RELEASED => true,
+        SETTINGS => Managed::wanted(subject, identity).text().is_empty(),
+        _ => managed.has_tag(key) && !subject.spec.tags.contains_key(*key),
+    };
+    identity.tags.iter().filter(is_unwanted).map(|(key, _)| key.clone()).collect()
 }

@@ -1,5 +1,7 @@
 //! Our term in somebody else's SPF policy. Pure.
 
+use jiff::Timestamp;
+
 use super::claim::{self, Claim};
 use super::records::zone_of;
 use crate::api::spec::OnConflict;
@@ -7,7 +9,7 @@ use crate::api::status::{RecordOrigin, RecordPurpose, RecordStatus};
 use crate::dns::{RecordSet, spf};
 use crate::domain_name::DomainName;
 use crate::reconcile::desired::{WantedRecord, mail_from_records};
-use crate::reconcile::ledger;
+use crate::reconcile::ledger::{self, Trust};
 use crate::reconcile::observe::Observed;
 use crate::reconcile::subject::Subject;
 use crate::reconcile::verdict;
@@ -59,7 +61,11 @@ pub(super) fn judge(
 
 /// The name of the SPF policy that our term would be put into, and the policy as it would stand then; `None` where nothing
 /// is to be put in.
-pub(in crate::reconcile) fn considered(subject: &Subject<'_>, observed: &Observed) -> Option<(DomainName, String)> {
+pub(in crate::reconcile) fn considered(
+    subject: &Subject<'_>,
+    observed: &Observed,
+    now: Timestamp,
+) -> Option<(DomainName, String)> {
     let (Ok(identity), Ok(zones)) = (&observed.identity, &observed.zones) else { return None };
     let may_write = match identity {
         None => claim::holder_of_none(subject).is_none(),
@@ -72,8 +78,14 @@ pub(in crate::reconcile) fn considered(subject: &Subject<'_>, observed: &Observe
     let zone = zone_of(subject, zones, &wanted).ok()?;
     let around = observed.records.get(&zone.id)?.as_ref().ok()?;
     let (_, found) = verdict::only_rival(&wanted, around)?;
-    let domain = subject.domain();
-    let policy = merged(subject, &found, ledger::entry_of(subject.status, &domain, &wanted, &zone.id))?.ok()?;
+    // As far as it is believed.
+    let entry = ledger::entry_of(subject.status, &subject.domain(), &wanted, &zone.id);
+    let entry = entry.and_then(|entry| match ledger::trust(subject, identity.as_ref(), entry, now) {
+        Trust::Ours(origin) => Some(RecordStatus { origin, ..entry.clone() }),
+        Trust::Unknown => Some(entry.clone()),
+        Trust::NotOurs => None,
+    });
+    let policy = merged(subject, &found, entry.as_ref())?.ok()?;
     (policy != found).then_some((wanted.name, policy))
 }
 

@@ -6,19 +6,19 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::merge::{self, Merging};
-use super::{Change, Finding, Plan, Problem, dmarc, mail_from};
+use super::{Change, Finding, Plan, Problem, dmarc, mail_from, obsolete};
 use crate::api::Reason;
 use crate::api::spec::{AdoptionPolicy, OnConflict};
 use crate::api::status::{PendingChange, RecordOrigin, RecordPurpose, RecordStatus};
 use crate::dmarc::record::Record;
 use crate::dns::zones::{self, ZoneError};
-use crate::dns::{HostedZone, RecordChange, RecordSet, RecordType, ZoneId};
-use crate::domain_name::DomainName;
+use crate::dns::{HostedZone, RecordChange, RecordSet, ZoneId};
 use crate::reconcile::desired::{WantedRecord, dkim_records, mail_from_records};
+use crate::reconcile::ledger::{self, Trust};
 use crate::reconcile::observe::Observed;
 use crate::reconcile::subject::Subject;
 use crate::reconcile::verdict::{self, Verdict};
-use crate::reconcile::{claims, ledger, schedule};
+use crate::reconcile::{claims, schedule};
 use crate::ses::regions::SPF_INCLUDE;
 use crate::ses::{Identity, VerificationStatus};
 
@@ -39,29 +39,44 @@ pub(super) struct Ground<'a> {
 
 /// Plans the records of an identity that is ours.
 pub(super) fn keep(ground: Ground<'_>, plan: &mut Plan) {
-    let Ground { subject, observed, identity, .. } = ground;
+    let Ground { subject, identity, .. } = ground;
+    let domain = subject.domain();
+    let known: Vec<&RecordStatus> = ledger::entries(subject.status, &domain).collect();
     let mut batches = Batches::default();
     let dmarc = dmarc::wanted(ground, plan);
     let mut wanted = dkim_records(subject, &identity.dkim);
     wanted.extend(mail_from_records(subject).into_iter().chain(dmarc));
     for record in &wanted {
-        keep_one(ground, record, plan, &mut batches);
+        keep_one(ground, &known, record, plan, &mut batches);
     }
+    share_adoption(&mut plan.ledger);
     mail_from::look(ground, plan);
-    for entry in obsolete(ground, plan) {
-        let replaced = is_replaced(subject, identity, plan, &entry) && !may_still_be_asked(ground, &wanted, &entry);
-        retire(observed, entry, replaced, plan, &mut batches);
+    obsolete::retire(ground, &known, &wanted, plan, &mut batches);
+    if plan.is_unsure {
+        return;
     }
-    let not_ours = plan.findings.iter().filter(|finding| {
-        let claimed =
-            plan.ledger.iter().any(|entry| entry.ours && ledger::is_for(entry, &finding.wanted, &finding.zone));
-        matches!(finding.verdict, Verdict::Foreign(_)) && !claimed
-    });
-    let not_ours: Vec<RecordPurpose> = not_ours.map(|finding| finding.wanted.purpose).collect();
-    claims::tag(subject, identity, &plan.ledger, &not_ours)
+    claims::tag(subject, identity, &plan.ledger, &not_ours(ground, plan))
         .into_iter()
         .for_each(|change| plan.changes.push(Change::ChangeIdentity { change, puts_back: false }));
     plan.changes.extend(batches.into_changes());
+}
+
+/// The kinds of records of which none is ours, whatever the tag says: somebody else's stands in their place, or nothing
+/// stands there and nothing can.
+fn not_ours(ground: Ground<'_>, plan: &Plan) -> Vec<RecordPurpose> {
+    let is_ours = |finding: &Finding| match finding.verdict {
+        Verdict::Foreign(_) => {
+            plan.ledger.iter().any(|entry| entry.ours && ledger::is_for(entry, &finding.wanted, &finding.zone))
+        }
+        Verdict::Obstructed(_) => {
+            let around = ground.observed.records.get(&finding.zone).and_then(|records| records.as_ref().ok());
+            around.is_none_or(|around| verdict::is_taken(&finding.wanted, around))
+        }
+        Verdict::Missing | Verdict::Right | Verdict::Outdated | Verdict::Unshown | Verdict::Drifted(_) => true,
+    };
+    let (may_be, are_not): (Vec<&Finding>, Vec<&Finding>) = plan.findings.iter().partition(|finding| is_ours(finding));
+    let is_none = |purpose: &RecordPurpose| !may_be.iter().any(|finding| finding.wanted.purpose == *purpose);
+    are_not.into_iter().map(|finding| finding.wanted.purpose).filter(is_none).collect()
 }
 
 /// The changes of each zone: one batch a zone.
@@ -99,23 +114,32 @@ pub(super) fn zone_of<'a>(
     })
 }
 
-fn keep_one(ground: Ground<'_>, wanted: &WantedRecord, plan: &mut Plan, batches: &mut Batches) {
+fn keep_one(
+    ground: Ground<'_>,
+    known: &[&RecordStatus],
+    wanted: &WantedRecord,
+    plan: &mut Plan,
+    batches: &mut Batches,
+) {
     let Ground { subject, observed, identity, zones, now } = ground;
     let zone = match zone_of(subject, zones, wanted) {
         Ok(zone) => zone,
         Err(problem) => return add_once(&mut plan.problems, problem),
     };
-    let domain = subject.domain();
-    let known = ledger::entry_of(subject.status, &domain, wanted, &zone.id);
-    if let Some(problem) = mail_from::taken(subject, wanted).filter(|_| known.is_none()) {
+    let entry = known.iter().copied().find(|entry| ledger::is_for(entry, wanted, &zone.id));
+    if let Some(problem) = mail_from::taken(subject, wanted).filter(|_| entry.is_none()) {
         return add_once(&mut plan.problems, problem);
     }
     let Some(Ok(around)) = observed.records.get(&zone.id) else {
-        plan.ledger.extend(known.cloned());
+        plan.ledger.extend(entry.cloned());
         return;
     };
     let time = Time(now);
-    let lost = known.is_none().then(|| claims::origin(&identity.tags, wanted.purpose, subject)).flatten();
+    // Where the ledger has it in another zone, nothing was lost: what stands here is somebody else's.
+    let is_lost = entry.is_none() && !known.iter().any(|entry| ledger::is_of(entry, wanted));
+    let lost = is_lost.then(|| claims::origin(&identity.tags, wanted.purpose, subject)).flatten();
+    let known = entry.and_then(|entry| believed(ground, wanted, around, entry, plan));
+    let known = known.as_ref();
     let recovered = lost
         .filter(|_| is_recovered(subject, wanted, &verdict::judge(wanted, around, &zone.name, None)))
         .map(|origin| RecordStatus {
@@ -158,6 +182,12 @@ fn keep_one(ground: Ground<'_>, wanted: &WantedRecord, plan: &mut Plan, batches:
     }
     if let (Merging::Refused(_), Verdict::Drifted(Some(found))) = (&merging, &verdict) {
         verdict = Verdict::Foreign(found.clone());
+    }
+    let was_just_written = known.is_some_and(|entry| entry.ours && !entry.published && ledger::is_young(entry, now));
+    if was_just_written && matches!(verdict, Verdict::Foreign(_)) {
+        // It may be what stood there before.
+        plan.is_unsure = true;
+        verdict = Verdict::Outdated;
     }
     let used = known.is_some_and(|entry| is_as_it_was_used(wanted, entry, &verdict));
     let adopts = subject.spec.adoption_policy == AdoptionPolicy::Adopt;
@@ -245,6 +275,39 @@ fn keep_one(ground: Ground<'_>, wanted: &WantedRecord, plan: &mut Plan, batches:
         plan.ledger.push(claimed);
     }
     plan.findings.push(Finding { wanted: wanted.clone(), zone: zone.id.clone(), verdict, in_sync });
+}
+
+/// An entry as far as it is believed. One that the identity's tags do not bear out makes a record that is missing, which
+/// harms nobody, and nothing else.
+fn believed(
+    ground: Ground<'_>,
+    wanted: &WantedRecord,
+    around: &[RecordSet],
+    entry: &RecordStatus,
+    plan: &mut Plan,
+) -> Option<RecordStatus> {
+    let trust = if entry.ours {
+        ledger::trust(ground.subject, Some(ground.identity), entry, ground.now)
+    } else {
+        Trust::Ours(entry.origin)
+    };
+    match trust {
+        Trust::Ours(origin) => Some(RecordStatus { origin, ..entry.clone() }),
+        Trust::Unknown | Trust::NotOurs if !verdict::is_taken(wanted, around) => Some(entry.clone()),
+        Trust::Unknown => {
+            plan.is_unsure = true;
+            Some(entry.clone())
+        }
+        Trust::NotOurs => None,
+    }
+}
+
+/// The identity's tag has one word for all DKIM records: where some were there before, none of them goes.
+fn share_adoption(ledger: &mut [RecordStatus]) {
+    let is_dkim = |entry: &RecordStatus| entry.ours && entry.purpose == RecordPurpose::Dkim;
+    if ledger.iter().any(|entry| is_dkim(entry) && entry.origin == RecordOrigin::Adopted) {
+        ledger.iter_mut().filter(|entry| is_dkim(entry)).for_each(|entry| entry.origin = RecordOrigin::Adopted);
+    }
 }
 
 fn found_ttl(wanted: &WantedRecord, around: &[RecordSet]) -> Option<u32> {
@@ -373,84 +436,4 @@ pub(crate) fn is_verified(subject: &Subject<'_>, identity: &Identity) -> bool {
             .is_some_and(|found| found.domain == wanted && found.status == VerificationStatus::Success)
     });
     identity.dkim.status == VerificationStatus::Success && identity.dkim.signing_enabled && mail_from
-}
-
-/// The entries of records that are no longer wanted, and that we made: of an earlier MAIL FROM label the identity's tag
-/// knows as well.
-fn obsolete(ground: Ground<'_>, plan: &mut Plan) -> Vec<RecordStatus> {
-    let Ground { subject, identity, zones, now, .. } = ground;
-    let domain = subject.domain();
-    let kept = |entry: &RecordStatus| plan.ledger.iter().any(|kept| ledger::same_place(kept, entry));
-    let known: Vec<RecordStatus> = ledger::entries(subject.status, &domain).cloned().collect();
-    let earlier = claims::earlier_records(&identity.tags, subject).into_iter().filter_map(|(record, origin)| {
-        let zone = zone_of(subject, zones, &record).ok()?;
-        let entry = ledger::claim(&record, &zone.id, Some(origin), &Time(now));
-        (!known.iter().any(|known| ledger::same_place(known, &entry))).then_some(entry)
-    });
-    let earlier: Vec<RecordStatus> = earlier.collect();
-    let left: Vec<RecordStatus> = known
-        .into_iter()
-        .chain(earlier)
-        .filter(|entry| entry.ours && entry.origin != RecordOrigin::Adopted && !kept(entry))
-        .collect();
-    let (dmarc, others) = left
-        .into_iter()
-        .partition::<Vec<_>, _>(|entry| entry.purpose == RecordPurpose::Dmarc && subject.spec.dmarc_policy.is_none());
-    // A policy that is taken out of the spec must not become weaker by that: its record stays and stops being ours.
-    plan.released_dmarc = dmarc.into_iter().map(|entry| entry.value).next();
-    others
-}
-
-/// Whether what replaces a record stands and is verified, or nothing needs it any more, so that it may go. What could not
-/// be read does not stand.
-fn is_replaced(subject: &Subject<'_>, identity: &Identity, plan: &Plan, entry: &RecordStatus) -> bool {
-    let verified = |status| status == VerificationStatus::Success;
-    match (entry.purpose, &identity.mail_from) {
-        (RecordPurpose::Dkim, _) => plan.serves(&[RecordPurpose::Dkim]) && verified(identity.dkim.status),
-        (RecordPurpose::Dmarc, _) => plan.serves(&[RecordPurpose::Dmarc]),
-        (RecordPurpose::MailFromMx | RecordPurpose::MailFromSpf, used) => match subject.mail_from() {
-            None => used.as_ref().is_none_or(|used| used.domain != DomainName::new(&entry.name)),
-            Some(wanted) => {
-                plan.serves(&[RecordPurpose::MailFromMx, RecordPurpose::MailFromSpf])
-                    && used.as_ref().is_some_and(|used| used.domain == wanted && verified(used.status))
-            }
-        },
-    }
-}
-
-/// Whether public DNS may still ask the entry's zone for a record that is wanted in another zone by now.
-///
-/// A zone of its own for `mail.example.com` is of use only once `example.com` delegates to it. Until then what stands in
-/// `example.com` is what the world sees, and SES too.
-fn may_still_be_asked(ground: Ground<'_>, wanted: &[WantedRecord], entry: &RecordStatus) -> bool {
-    let Ground { subject, observed, zones, .. } = ground;
-    let (name, record_type) = ledger::place(entry);
-    let wanted_elsewhere = wanted.iter().any(|record| record.name == name && record.record_type == record_type);
-    let told_to_move = subject.spec.hosted_zone_id().is_some_and(|id| id != entry.hosted_zone_id);
-    let delegated = zones.iter().find(|zone| zone.id.0 == entry.hosted_zone_id).is_none_or(|zone| {
-        let around = observed.records.get(&zone.id).and_then(|records| records.as_ref().ok());
-        let delegates =
-            |set: &RecordSet| set.record_type == RecordType::Ns && set.name != zone.name && name.is_within(&set.name);
-        around.into_iter().flatten().any(delegates)
-    });
-    wanted_elsewhere && !told_to_move && !delegated
-}
-
-/// Takes out a record that is no longer wanted, once what replaces it stands.
-fn retire(observed: &Observed, entry: RecordStatus, replaced: bool, plan: &mut Plan, batches: &mut Batches) {
-    let zone = ZoneId(entry.hosted_zone_id.clone());
-    match observed.records.get(&zone) {
-        Some(Ok(around)) => {
-            let changes = verdict::removal(&ledger::record(&entry), entry.origin, around);
-            if changes.is_empty() {
-                return;
-            }
-            if replaced {
-                batches.add(&zone, changes);
-            }
-            plan.ledger.push(entry);
-        }
-        Some(Err(error)) if error.kind == crate::cloud::ErrorKind::NotFound => {}
-        Some(Err(_)) | None => plan.ledger.push(entry),
-    }
 }

@@ -3,7 +3,9 @@
 //! Records first, then the identity: its tags are the claim on the records. Only what we made goes, and only where it
 //! still holds what we wrote. What is gone already is no obstacle.
 
-use super::records::Batches;
+use jiff::Timestamp;
+
+use super::records::{Batches, add_once, zone_of};
 use super::{Change, Plan, Problem, claim};
 use crate::api::Reason;
 use crate::api::spec::DeletionPolicy;
@@ -11,30 +13,40 @@ use crate::api::status::{RecordOrigin, RecordPurpose, RecordStatus};
 use crate::cloud::ErrorKind;
 use crate::dns::{HostedZone, ZoneId};
 use crate::reconcile::desired::{WantedRecord, dkim_records, dmarc_record, mail_from_records};
+use crate::reconcile::ledger::{self, Reach, Trust};
 use crate::reconcile::observe::Observed;
 use crate::reconcile::subject::Subject;
-use crate::reconcile::{claims, ledger, verdict};
+use crate::reconcile::{claims, verdict};
 use crate::ses::ownership::{
-    ADOPTED, CLUSTER, HANDED_OVER_BY, IS_RELEASED, NAME, NAMESPACE, Ownership, RECORDS, RELEASED,
+    ADOPTED, CLUSTER, HANDED_OVER_BY, IS_RELEASED, NAME, NAMESPACE, Ownership, RECORDS, RELEASED, SETTINGS,
 };
 use crate::ses::{Identity, IdentityChange};
 
 /// Plans the removal.
-pub(super) fn plan(subject: &Subject<'_>, observed: &Observed) -> Plan {
+pub(super) fn plan(subject: &Subject<'_>, observed: &Observed, now: Timestamp) -> Plan {
+    if !subject.spec.suspend {
+        return remove(subject, observed, now);
+    }
     let kept = Plan { ledger: subject.status.records.clone(), ..Plan::default() };
-    let retains = subject.spec.deletion_policy == DeletionPolicy::Retain;
-    if retains && subject.spec.suspend {
+    if subject.spec.deletion_policy == DeletionPolicy::Retain {
         return Plan { gone: true, ..kept };
     }
-    if subject.spec.suspend {
-        let message = "the resource is being deleted and spec.suspend forbids every change in AWS: set suspend to false to remove its records and identity, or deletionPolicy to Retain to leave them";
-        return Plan { problems: vec![Problem::whole(Reason::Suspended, message)], ..kept };
+    // Where nothing is to be changed, nothing is held up.
+    let asked = remove(subject, observed, now);
+    if asked.gone {
+        return asked;
     }
+    let message = "the resource is being deleted and spec.suspend forbids every change in AWS: set suspend to false to remove its records and identity, or deletionPolicy to Retain to leave them";
+    Plan { problems: vec![Problem::whole(Reason::Suspended, message)], ..kept }
+}
+
+fn remove(subject: &Subject<'_>, observed: &Observed, now: Timestamp) -> Plan {
+    let kept = Plan { ledger: subject.status.records.clone(), ..Plan::default() };
     let handed_over = observed.identity.as_ref().ok().and_then(Option::as_ref);
     if let Some(plan) = handed_over.and_then(|identity| claim::hand_over(subject, identity)) {
         return plan;
     }
-    if retains {
+    if subject.spec.deletion_policy == DeletionPolicy::Retain {
         return leave(subject, observed, kept);
     }
     let (Ok(identity), Ok(zones)) = (&observed.identity, &observed.zones) else { return kept };
@@ -51,17 +63,33 @@ pub(super) fn plan(subject: &Subject<'_>, observed: &Observed) -> Plan {
         });
         return Plan { gone: true, left_behind, ..kept };
     }
+    // What the tags don't bear out is let go while they are there: once the identity is deleted the ledger alone tells.
+    let borne_out = |entry: RecordStatus| match ledger::trust(subject, identity.as_ref(), &entry, now) {
+        Trust::Ours(origin) if entry.ours => Some(RecordStatus { origin, ..entry }),
+        Trust::NotOurs if entry.ours => None,
+        Trust::Ours(_) | Trust::Unknown | Trust::NotOurs => Some(entry),
+    };
+    let mut plan = Plan { ledger: kept.ledger.into_iter().filter_map(borne_out).collect(), ..Plan::default() };
+    let candidates = candidates(subject, identity.as_ref(), zones, now, &mut plan);
     let mut batches = Batches::default();
     let mut left = Vec::new();
     let mut unread = false;
-    for (zone, record, origin) in candidates(subject, identity.as_ref().filter(|_| ours), zones) {
-        match observed.records.get(&zone) {
+    for Candidate { zone, record, origin, bar } in &candidates {
+        match observed.records.get(zone) {
             Some(Ok(around)) => {
-                let changes = verdict::removal(&record, origin, around);
-                // Several candidates may stand for one set: it can be changed only once in a batch.
-                if !changes.is_empty() && !left.contains(&(record.name.clone(), record.record_type.clone())) {
-                    left.push((record.name, record.record_type));
-                    batches.add(&zone, changes);
+                let changes = verdict::removal(record, *origin, around);
+                if changes.is_empty() {
+                    continue;
+                }
+                match bar {
+                    // Several candidates may stand for one set: it can be changed only once in a batch.
+                    None if left.contains(&(&record.name, &record.record_type)) => {}
+                    None => {
+                        left.push((&record.name, &record.record_type));
+                        batches.add(zone, changes);
+                    }
+                    Some(Bar::Unknown) => plan.is_unsure = true,
+                    Some(Bar::Unlisted) => add_once(&mut plan.problems, unlisted(zone, record)),
                 }
             }
             Some(Err(error)) if error.kind == ErrorKind::NotFound => {}
@@ -70,18 +98,21 @@ pub(super) fn plan(subject: &Subject<'_>, observed: &Observed) -> Plan {
             None => {}
         }
     }
-    let adopted = identity.as_ref().filter(|_| ownership == Some(Ownership::Ours { adopted: true }));
-    let mut changes: Vec<Change> =
-        adopted.and_then(|identity| mail_from(subject, identity)).into_iter().chain(batches.into_changes()).collect();
-    if unread {
-        return Plan { changes, ..kept };
+    // Of an adopted identity the status knows as well: a tag is soon taken off.
+    let was_adopted = subject.status.identity.as_ref().is_some_and(|known| known.adopted);
+    let adopted = identity.as_ref().filter(|_| was_adopted || ownership == Some(Ownership::Ours { adopted: true }));
+    plan.changes.extend(adopted.and_then(|identity| mail_from(identity, &candidates)));
+    plan.changes.extend(batches.into_changes());
+    if unread || plan.is_unsure || !plan.problems.is_empty() {
+        return plan;
     }
-    if ownership == Some(Ownership::Ours { adopted: false }) {
-        changes.push(Change::DeleteIdentity);
+    match (identity, adopted) {
+        (Some(_), None) => plan.changes.push(Change::DeleteIdentity),
+        (Some(_), Some(identity)) => plan.changes.push(release(identity)),
+        (None, _) => {}
     }
-    changes.extend(adopted.map(release));
-    let gone = changes.is_empty();
-    Plan { changes, gone, ..kept }
+    plan.gone = plan.changes.is_empty();
+    plan
 }
 
 /// Leaves everything, and says so in the identity's tags, so that another resource may adopt it.
@@ -100,49 +131,135 @@ fn leave(subject: &Subject<'_>, observed: &Observed, kept: Plan) -> Plan {
 }
 
 /// An identity that stays must not go on to use a MAIL FROM domain whose MX record is about to go.
-fn mail_from(subject: &Subject<'_>, identity: &Identity) -> Option<Change> {
-    let domain = &identity.mail_from.as_ref()?.domain;
-    let in_tag = claims::origin(&identity.tags, RecordPurpose::MailFromMx, subject) == Some(RecordOrigin::Created);
-    let is_ours = ledger::has_mail_from(subject.status, &subject.domain(), domain)
-        || (in_tag && subject.status.records.is_empty() && subject.mail_from().as_ref() == Some(domain));
-    is_ours.then_some(Change::ChangeIdentity { change: IdentityChange::MailFrom(None), puts_back: false })
+fn mail_from(identity: &Identity, candidates: &[Candidate]) -> Option<Change> {
+    let used = &identity.mail_from.as_ref()?.domain;
+    let goes = candidates.iter().any(|candidate| {
+        let is_mx = candidate.record.purpose == RecordPurpose::MailFromMx && candidate.record.name == *used;
+        is_mx && candidate.origin == RecordOrigin::Created
+    });
+    goes.then_some(Change::ChangeIdentity { change: IdentityChange::MailFrom(None), puts_back: false })
 }
 
 /// An identity that stays is nobody's again: the tags that name its owner go last, since they are the claim on the rest.
 fn release(identity: &Identity) -> Change {
-    let ours = [ADOPTED, CLUSTER, HANDED_OVER_BY, NAME, NAMESPACE, RECORDS, RELEASED].map(str::to_owned);
+    let ours = [ADOPTED, CLUSTER, HANDED_OVER_BY, NAME, NAMESPACE, RECORDS, RELEASED, SETTINGS].map(str::to_owned);
     let keys = ours.into_iter().filter(|key| identity.tags.contains_key(key)).collect();
     Change::ChangeIdentity { change: IdentityChange::Untag(keys), puts_back: false }
 }
 
-/// The records that may be ours: those of the ledger, and those that the identity's tag claims, with every value that we
-/// may have written last.
+/// A record that may have to go.
+struct Candidate {
+    zone: ZoneId,
+    record: WantedRecord,
+    origin: RecordOrigin,
+    /// What keeps it from going.
+    bar: Option<Bar>,
+}
+
+/// What keeps a record from going.
+#[derive(Clone, Copy)]
+enum Bar {
+    /// It is not known yet whether it is ours.
+    Unknown,
+    /// Its zone is not among the account's public ones.
+    Unlisted,
+}
+
+/// The records that may be ours: those of the ledger, and those that the identity's tag claims and the ledger has lost,
+/// with every value that we may have written last. What can't be found is a problem: else it would stay in silence.
 fn candidates(
     subject: &Subject<'_>,
     identity: Option<&Identity>,
     zones: &[HostedZone],
-) -> Vec<(ZoneId, WantedRecord, RecordOrigin)> {
+    now: Timestamp,
+    plan: &mut Plan,
+) -> Vec<Candidate> {
     let domain = subject.domain();
+    let filter = &subject.settings.filters.zones;
     let entries: Vec<&RecordStatus> = ledger::entries(subject.status, &domain).filter(|entry| entry.ours).collect();
-    let of_ledger =
-        entries.iter().map(|entry| (ZoneId(entry.hosted_zone_id.clone()), ledger::record(entry), entry.origin));
+    let mut candidates = Vec::new();
+    for entry in &entries {
+        let (origin, bar) = match (ledger::trust(subject, identity, entry, now), ledger::reach(entry, zones, filter)) {
+            (Trust::NotOurs | Trust::Ours(RecordOrigin::Adopted), _) | (_, Reach::Elsewhere) => continue,
+            (_, Reach::Filtered) => {
+                add_once(&mut plan.problems, filtered(entry));
+                continue;
+            }
+            (Trust::Unknown, _) => (entry.origin, Some(Bar::Unknown)),
+            (Trust::Ours(origin), Reach::Unlisted) => (origin, Some(Bar::Unlisted)),
+            (Trust::Ours(origin), Reach::Writable) => (origin, None),
+        };
+        let zone = ZoneId(entry.hosted_zone_id.clone());
+        candidates.push(Candidate { zone, record: ledger::record(entry), origin, bar });
+    }
     let dmarc = subject
         .spec
         .dmarc_policy
         .iter()
         .flat_map(|policy| policy.stages.iter().map(|stage| dmarc_record(subject, policy, stage)));
     let of_spec = identity.into_iter().flat_map(|identity| dkim_records(subject, &identity.dkim));
-    let of_spec = of_spec.chain(mail_from_records(subject)).chain(dmarc).filter_map(|record| {
-        let zone = super::records::zone_of(subject, zones, &record).ok()?;
-        let in_ledger = entries.iter().find(|entry| ledger::is_for(entry, &record, &zone.id));
-        let in_tag = || identity.and_then(|identity| claims::origin(&identity.tags, record.purpose, subject));
-        let origin = in_ledger.map(|entry| entry.origin).or_else(in_tag)?;
-        Some((zone.id.clone(), record, origin))
-    });
+    let of_ledger = candidates.len();
+    for record in of_spec.chain(mail_from_records(subject)).chain(dmarc) {
+        if !entries.iter().any(|entry| ledger::is_of(entry, &record)) {
+            let in_tag = identity.and_then(|identity| claims::origin(&identity.tags, record.purpose, subject));
+            candidates.extend(in_tag.and_then(|origin| claimed(subject, zones, record, origin, plan)));
+            continue;
+        }
+        // What was written last may not have been written down.
+        let is_it = |known: &&Candidate| (known.record.purpose, &known.record.name) == (record.purpose, &record.name);
+        let known = candidates[..of_ledger].iter().filter(|known| known.bar.is_none()).filter(is_it);
+        let written = known.map(|known| Candidate { zone: known.zone.clone(), record: record.clone(), ..*known });
+        let written: Vec<Candidate> = written.collect();
+        candidates.extend(written);
+    }
     let earlier = identity.map(|identity| claims::earlier_records(&identity.tags, subject)).unwrap_or_default();
-    let earlier = earlier.into_iter().filter_map(|(record, origin)| {
-        let zone = super::records::zone_of(subject, zones, &record).ok()?;
-        Some((zone.id.clone(), record, origin))
-    });
-    of_ledger.chain(of_spec).chain(earlier).collect()
+    for (record, origin) in earlier {
+        if !entries.iter().any(|entry| ledger::is_of(entry, &record)) {
+            candidates.extend(claimed(subject, zones, record, origin, plan));
+        }
+    }
+    candidates
+}
+
+/// A record that only the tag knows: it stands where the spec would have it.
+fn claimed(
+    subject: &Subject<'_>,
+    zones: &[HostedZone],
+    record: WantedRecord,
+    origin: RecordOrigin,
+    plan: &mut Plan,
+) -> Option<Candidate> {
+    if origin == RecordOrigin::Adopted {
+        return None;
+    }
+    match zone_of(subject, zones, &record) {
+        Ok(zone) => Some(Candidate { zone: zone.id.clone(), record, origin, bar: None }),
+        // It went with its zone.
+        Err(Problem { reason: Reason::HostedZoneNotFound, .. }) => None,
+        Err(problem) => {
+            let message = format!(
+                "the tags of the SES identity {} name records of this resource that must be removed, and {}; or set spec.deletionPolicy to Retain to leave them",
+                subject.domain(),
+                problem.message
+            );
+            add_once(&mut plan.problems, Problem { purpose: None, message, ..problem });
+            None
+        }
+    }
+}
+
+fn filtered(entry: &RecordStatus) -> Problem {
+    let message = format!(
+        "records of this resource stand in the hosted zone {}, which is outside of the operator's --zone-filter: ask the operator's administrator to add it until they are removed, or set spec.deletionPolicy to Retain to leave them",
+        entry.hosted_zone_id
+    );
+    Problem::whole(Reason::Filtered, message)
+}
+
+fn unlisted(zone: &ZoneId, record: &WantedRecord) -> Problem {
+    let message = format!(
+        "{} {} of this resource stands in the hosted zone {zone}, which is not among the public ones of the account: remove it by hand, or set spec.deletionPolicy to Retain to leave it",
+        record.name, record.record_type
+    );
+    Problem::whole(Reason::HostedZoneNotFound, message)
 }

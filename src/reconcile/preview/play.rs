@@ -70,7 +70,7 @@ impl Play<'_> {
                 }
             }
             step.notes.extend(self.notes(&last).filter(|note| !step.notes.contains(note)).collect::<Vec<_>>());
-            if last.changes.is_empty() || last.gone {
+            if (last.changes.is_empty() && !last.corrects_status()) || last.gone {
                 break;
             }
         }
@@ -196,7 +196,8 @@ impl Play<'_> {
             let name = desired::dmarc_name(&self.subject.domain());
             format!("{name} TXT \"{record}\" stays as it is, and is no longer managed: spec.dmarcPolicy was removed")
         });
-        released.into_iter().chain(plan.left_behind.clone())
+        let staying: Vec<String> = report::words::staying(plan).collect();
+        released.into_iter().chain(plan.left_behind.clone()).chain(staying)
     }
 }
 

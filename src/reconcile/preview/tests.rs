@@ -105,7 +105,7 @@ fn preview_of(spec: Value, status: Value, found: Found) -> Preview {
         neighbors: &Neighbors::default(),
         settings: &settings,
     };
-    let considered = merge::considered(&subject, &observed);
+    let considered = merge::considered(&subject, &observed, now);
     observed.merge = considered.map(|(_, policy)| Merge { policy, look_ups: found.look_ups });
     // As the reconcile does: what is refused is not looked at.
     match refusal(&subject) {
@@ -135,6 +135,9 @@ fn our_tags() -> Value {
 fn tags_that_claim(records: &str) -> Value {
     let mut tags = owner().tags();
     tags.insert("ses-operator.dev/records".to_owned(), records.to_owned());
+    if records.contains("@mail") {
+        tags.insert("ses-operator.dev/settings".to_owned(), "mf:9plf8".to_owned());
+    }
     json!(tags)
 }
 
@@ -157,6 +160,7 @@ fn a_new_domain_is_told_to_its_end() {
             "    tag ses-operator.dev/name: \"example-com\"",
             "    tag ses-operator.dev/namespace: \"mail\"",
             "    tag ses-operator.dev/records: \"dkim mx spf dmarc @mail\"",
+            "    tag ses-operator.dev/settings: \"mx mf:9plf8\"",
             "+ 3 DKIM CNAME records below _domainkey.example.com (TTL 300, zone Z1), named by tokens that SES gives at creation",
             "+ TXT _dmarc.example.com (TTL 300, zone Z1): \"v=DMARC1; p=none\"",
             "+ MX mail.example.com (TTL 300, zone Z1): 10 feedback-smtp.eu-west-1.amazonses.com",
@@ -287,6 +291,7 @@ fn what_differs_is_told_with_both_values() {
                 "~ SES identity example.com",
                 "    configuration set: none → set",
                 "    feedback forwarding: Enabled → Disabled",
+                "    tag ses-operator.dev/settings: \"mf:9plf8\" → \"fwd set:6kY2e mf:9plf8 tags:DrBjj\"",
                 "    tag team: \"mail\"",
                 "Plan: 1 identity to change, 0 records to create, 0 to change, 0 to delete",
             ],
@@ -381,7 +386,7 @@ fn an_adoption_is_told_with_the_records_that_follow_it() {
 
 #[test]
 fn the_status_holds_bounded_lines() {
-    let tags: BTreeMap<String, String> = (0..44).map(|n| (format!("key-{n:02}"), "v".repeat(256))).collect();
+    let tags: BTreeMap<String, String> = (0..43).map(|n| (format!("key-{n:02}"), "v".repeat(256))).collect();
     let uris: Vec<String> = (0..10).map(|n| format!("mailto:{}{n}@example.com", "r".repeat(300))).collect();
     let stages: Vec<Value> = (0..8)
         .map(|n| json!({"name": format!("stage-{n}"), "policy": "None", "minDuration": "30d"}))

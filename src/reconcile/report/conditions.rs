@@ -175,17 +175,13 @@ impl View<'_> {
     }
 
     fn in_force(&self, known: &MailFromState) -> String {
-        let asked = self.subject.spec.mx_failure_behavior.unwrap_or_default();
-        if known.mx_failure_behavior == asked {
-            format!("mxFailureBehavior {asked:?} is in force")
-        } else {
-            let now = known.mx_failure_behavior;
-            match asked {
-                MxFailureBehavior::RejectMessage => {
-                    format!("mxFailureBehavior {now:?} is in force, and RejectMessage follows once SES has verified it")
-                }
-                MxFailureBehavior::UseDefaultValue => format!("mxFailureBehavior {now:?} is still in force"),
+        let now = known.mx_failure_behavior;
+        match self.subject.spec.mx_failure_behavior.filter(|asked| *asked != now) {
+            None => format!("mxFailureBehavior {now:?} is in force"),
+            Some(MxFailureBehavior::RejectMessage) => {
+                format!("mxFailureBehavior {now:?} is in force, and RejectMessage follows once SES has verified it")
             }
+            Some(MxFailureBehavior::UseDefaultValue) => format!("mxFailureBehavior {now:?} is still in force"),
         }
     }
 
@@ -261,7 +257,8 @@ impl View<'_> {
             (false, true) => "DKIM and DMARC",
             (false, false) => "DKIM",
         };
-        format!("mail sent through SES as {} passes {passed}", self.subject.domain())
+        let suspended = if spec.suspend { "; spec.suspend is true, so nothing is changed in AWS" } else { "" };
+        format!("mail sent through SES as {} passes {passed}{suspended}", self.subject.domain())
     }
 
     /// `Stalled` where a person must act, `Reconciling` where the operator is at work or waits for AWS.

@@ -1,5 +1,7 @@
 //! What there is, for the status: derived anew each time, but for what no reading of AWS can tell. Pure.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -16,12 +18,13 @@ use crate::dns::writer::Accepted;
 use crate::domain_name::DomainName;
 use crate::reconcile::apply::Applied;
 use crate::reconcile::ledger;
+use crate::reconcile::managed::Managed;
 use crate::reconcile::observe::Observed;
 use crate::reconcile::plan::records::recent;
 use crate::reconcile::plan::{Change, Plan};
 use crate::reconcile::subject::Subject;
 use crate::reconcile::verdict::Verdict;
-use crate::ses::ownership::{ADOPTED, Ownership};
+use crate::ses::ownership::Ownership;
 use crate::ses::{Identity, IdentityChange, VerificationStatus};
 
 /// Everything of the status but the conditions.
@@ -34,6 +37,9 @@ pub(super) fn facts(
 ) -> SesDomainStatus {
     let before = subject.status;
     let found = observed.identity.as_ref().ok().and_then(Option::as_ref);
+    if let Some(region) = &plan.region {
+        return SesDomainStatus { region: Some(region.as_str().to_owned()), ..before.clone() };
+    }
     if let Some(status) = found.filter(|_| plan.inherits).and_then(|found| inherited(subject, found)) {
         return status;
     }
@@ -62,8 +68,8 @@ pub(super) fn facts(
         region: Some(subject.region().as_str().to_owned()),
         identity: if known { identity(subject, found, plan, applied, &time) } else { before.identity.clone() },
         hosted_zones: zones,
-        dkim: if known { found.map(|found| dkim(subject, found, applied, &time)) } else { before.dkim.clone() },
-        mail_from: if known { mail_from(subject, found, applied, &time) } else { before.mail_from.clone() },
+        dkim: if known { found.map(|found| dkim(subject, found, plan, applied, &time)) } else { before.dkim.clone() },
+        mail_from: if known { mail_from(subject, found, plan, applied, &time) } else { before.mail_from.clone() },
         dmarc: dmarc(subject, plan, &pending, &time),
         records,
         pending_changes: pending,
@@ -178,7 +184,7 @@ fn identity(
     let created = plan.changes.iter().any(|change| matches!(change, Change::CreateIdentity(_)));
     let ownership = found.map(|found| subject.owner.judge(&found.tags));
     let adopted = match ownership {
-        Some(Ownership::Ours { adopted }) => adopted,
+        Some(Ownership::Ours { adopted }) => adopted || before.as_ref().is_some_and(|before| before.adopted),
         // What was handed over is known until its heir knows it.
         Some(Ownership::Unclaimed | Ownership::Released(_) | Ownership::Others(_)) => {
             return before.filter(|_| subject.deleting);
@@ -193,48 +199,45 @@ fn identity(
         put_back = recent(&put_back, now.0);
         put_back.push(now.clone());
     }
-    let status = IdentityStatus {
-        arn: subject.key().arn(&subject.settings.account),
-        adopted: adopted || found.is_some_and(|found| found.tags.contains_key(ADOPTED)),
-        put_back,
-        ..before.clone()
-    };
-    Some(if subject.spec.suspend { status } else { claimed(subject, found, applied, status) })
+    let arn = subject.key().arn(&subject.settings.account);
+    Some(managed(subject, found, applied, IdentityStatus { arn, adopted, put_back, ..IdentityStatus::default() }))
 }
 
-/// What of the identity is managed: what the spec asks for, and what it asked for until that was taken back.
-fn claimed(
+/// What of the identity is managed: what the spec asks for, and what the tags say that it asked for, until that was taken
+/// back.
+fn managed(
     subject: &Subject<'_>,
     found: Option<&Identity>,
     applied: &Applied,
-    before: IdentityStatus,
+    status: IdentityStatus,
 ) -> IdentityStatus {
     let made = |wanted: &dyn Fn(&IdentityChange) -> bool| {
         applied.made.iter().any(|change| matches!(change, Change::ChangeIdentity { change, .. } if wanted(change)))
     };
-    let left = |key: &&String| {
-        !subject.spec.tags.contains_key(*key)
-            && found.is_none_or(|found| found.tags.contains_key(*key))
-            && !made(&|change| matches!(change, IdentityChange::Untag(keys) if keys.contains(key)))
-    };
-    let mut tags: Vec<String> = subject.spec.tags.keys().chain(before.tags.iter().filter(left)).cloned().collect();
-    tags.sort();
-    let set = before.configuration_set_name.filter(|name| {
-        found.is_none_or(|found| found.configuration_set.as_ref() == Some(name))
-            && !made(&|change| *change == IdentityChange::ConfigurationSet(None))
+    let known = found.map(|found| Managed::of(&found.tags)).unwrap_or_default();
+    let untagged = |key: &String| made(&|change| matches!(change, IdentityChange::Untag(keys) if keys.contains(key)));
+    let left = found.into_iter().flat_map(|found| found.tags.keys());
+    let left = left.filter(|key| known.has_tag(key) && !untagged(key));
+    let set = found.and_then(|found| found.configuration_set.clone());
+    let set = set.filter(|set| {
+        known.has_configuration_set(set) && !made(&|change| *change == IdentityChange::ConfigurationSet(None))
     });
-    let forwards = before.manages_feedback_forwarding
-        && found.is_none_or(|found| !found.feedback_forwarding)
+    let forwards = known.has_forwarding()
+        && found.is_some_and(|found| !found.feedback_forwarding)
         && !made(&|change| *change == IdentityChange::FeedbackForwarding(true));
+    // A suspended resource manages what it did before.
+    let spec = Some(subject.spec).filter(|spec| !spec.suspend);
+    let tags: BTreeSet<String> = left.chain(spec.iter().flat_map(|spec| spec.tags.keys())).cloned().collect();
     IdentityStatus {
-        tags,
-        configuration_set_name: subject.spec.configuration_set_name.clone().or(set),
-        manages_feedback_forwarding: subject.spec.feedback_forwarding.is_some() || forwards,
-        ..before
+        tags: tags.into_iter().collect(),
+        configuration_set_name: spec.and_then(|spec| spec.configuration_set_name.clone()).or(set),
+        manages_feedback_forwarding: forwards || spec.is_some_and(|spec| spec.feedback_forwarding.is_some()),
+        ..status
     }
 }
 
-fn dkim(subject: &Subject<'_>, found: &Identity, applied: &Applied, now: &Time) -> DkimState {
+/// DKIM as it was seen when the plan was made, or as it is after a restart of its verification.
+fn dkim(subject: &Subject<'_>, found: &Identity, plan: &Plan, applied: &Applied, now: &Time) -> DkimState {
     let before = subject.status.dkim.as_ref();
     let word = found.dkim.status.to_string();
     // NotStarted turns into Pending by itself: it is one wait.
@@ -245,8 +248,9 @@ fn dkim(subject: &Subject<'_>, found: &Identity, applied: &Applied, now: &Time) 
         .iter()
         .any(|change| matches!(change, Change::ChangeIdentity { change: IdentityChange::DkimKey(_), .. }));
     let succeeded = found.dkim.status == VerificationStatus::Success;
+    let turned = if restarted { now.clone() } else { Time(plan.at) };
     DkimState {
-        since: same.map_or_else(|| now.clone(), |before| before.since.clone()),
+        since: same.map_or(turned, |before| before.since.clone()),
         restarted_at: restarted
             .then(|| now.clone())
             .or_else(|| before.and_then(|before| before.restarted_at.clone()).filter(|_| !succeeded)),
@@ -259,13 +263,18 @@ fn dkim(subject: &Subject<'_>, found: &Identity, applied: &Applied, now: &Time) 
 const NOT_SET: &str = "NotStarted";
 
 /// MAIL FROM as it will be seen next: a put that was just made begins to wait now.
-fn mail_from(subject: &Subject<'_>, found: Option<&Identity>, applied: &Applied, now: &Time) -> Option<MailFromState> {
+fn mail_from(
+    subject: &Subject<'_>,
+    found: Option<&Identity>,
+    plan: &Plan,
+    applied: &Applied,
+    now: &Time,
+) -> Option<MailFromState> {
     let before = subject.status.mail_from.as_ref();
     let found = found?;
     // A MAIL FROM domain that was never asked for is not ours to speak of, nor to take out.
-    let asked = |domain: &DomainName| {
-        subject.mail_from().as_ref() == Some(domain) || before.is_some_and(|before| before.domain == domain.as_str())
-    };
+    let managed = Managed::of(&found.tags);
+    let asked = |domain: &DomainName| subject.mail_from().as_ref() == Some(domain) || managed.has_mail_from(domain);
     let current = found.mail_from.as_ref().filter(|current| asked(&current.domain));
     let put = applied.made.iter().rev().find_map(|change| match change {
         Change::ChangeIdentity { change: IdentityChange::MailFrom(put), .. } => Some(put),
@@ -305,8 +314,9 @@ fn mail_from(subject: &Subject<'_>, found: Option<&Identity>, applied: &Applied,
     let restarted = put.is_some() && was_failed;
     let same = before.filter(|before| before.status == status.to_string() && !restarted);
     let succeeded = status == VerificationStatus::Success;
+    let turned = if put.is_some() { now.clone() } else { Time(plan.at) };
     Some(MailFromState {
-        since: same.map_or_else(|| now.clone(), |before| before.since.clone()),
+        since: same.map_or(turned, |before| before.since.clone()),
         restarted_at: restarted
             .then(|| now.clone())
             .or_else(|| before.and_then(|before| before.restarted_at.clone()).filter(|_| !succeeded)),

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::cloud::{CloudError, ErrorKind};
-use crate::reconcile::plan::Problem;
+use crate::reconcile::plan::{Plan, Problem, Stay};
 
 /// SES looks for records this long before it gives up.
 const SES_GIVES_UP: SignedDuration = SignedDuration::from_hours(72);
@@ -35,6 +35,19 @@ pub(super) fn failed(what: &str, since: &Time, restarted: Option<&Time>) -> Stri
 
 fn gives_up(since: &Time) -> String {
     since.0.checked_add(SES_GIVES_UP).map(seconds).unwrap_or_default()
+}
+
+/// What is left in zones that the records have moved from, and how long.
+pub(in crate::reconcile) fn staying(plan: &Plan) -> impl Iterator<Item = String> {
+    plan.staying.iter().map(|(zone, stay)| match stay {
+        Stay::Until(time) => format!(
+            "those in the hosted zone {zone} stay until {}, since resolvers remember its name servers for two days",
+            seconds(*time)
+        ),
+        Stay::UntilDelegated => {
+            format!("those in the hosted zone {zone} stay until it delegates to the zone that has them now")
+        }
+    })
 }
 
 /// A time as people read it, to the second.

@@ -95,6 +95,36 @@ fn two_policies_at_one_name_are_reported_and_never_added_to() {
 }
 
 #[test]
+fn several_mail_exchangers_of_others_are_one_conflict_and_beside_ours_they_are_drift() {
+    let ours_is = wanted(RecordPurpose::MailFromMx);
+    let both = [ours_is.value.as_str(), "20 mx.elsewhere.example"];
+    let found = [set("mail.example.com", "MX", &both)];
+    let all = both.join(", ");
+    assert_eq!(judged(RecordPurpose::MailFromMx, &found, None), Verdict::Foreign(all.clone()));
+    let entry = ours(&ours_is, &ours_is.value);
+    assert_eq!(judged(RecordPurpose::MailFromMx, &found, Some(&entry)), Verdict::Drifted(Some(all)));
+}
+
+#[test]
+fn sets_that_are_chosen_by_weight_or_are_an_alias_are_an_obstacle_and_are_not_removed() {
+    for purpose in [RecordPurpose::Dkim, RecordPurpose::MailFromMx, RecordPurpose::MailFromSpf, RecordPurpose::Dmarc] {
+        let wanted = wanted(purpose);
+        let value =
+            if wanted.record_type == RecordType::Txt { text::quote(&wanted.value) } else { wanted.value.clone() };
+        let plain = set(wanted.name.as_str(), wanted.record_type.as_str(), &[&value]);
+        let routed = RecordSet { routed: true, ..plain.clone() };
+        let entry = ours(&wanted, &wanted.value);
+        for entry in [None, Some(&entry)] {
+            let verdict = judged(purpose, std::slice::from_ref(&routed), entry);
+            let is_named = |what: &str| what.contains("alias or weighted set") && what.contains(&value);
+            assert!(matches!(&verdict, Verdict::Obstructed(what) if is_named(what)), "{purpose:?}: {verdict:?}");
+        }
+        assert_eq!(removal(&wanted, RecordOrigin::Created, &[routed]), [], "{purpose:?}");
+        assert_eq!(judged(purpose, &[plain], Some(&entry)), Verdict::Right, "{purpose:?}: its twin");
+    }
+}
+
+#[test]
 fn what_stands_in_the_way_is_named() {
     for (purpose, around, word) in [
         (RecordPurpose::Dmarc, set("_dmarc.example.com", "CNAME", &["dmarc.vendor.example"]), "dmarc.vendor.example"),
@@ -163,4 +193,6 @@ fn of_a_merged_policy_only_our_term_goes_and_an_adopted_record_stays() {
     assert_eq!(removal(&wanted, RecordOrigin::Merged, &around), expected);
     assert_eq!(removal(&wanted, RecordOrigin::Merged, &[left]), [], "once is enough");
     assert_eq!(removal(&wanted, RecordOrigin::Adopted, &around), []);
+    let two = set("mail.example.com", "TXT", &["\"v=spf1 include:amazonses.com -all\"", "\"v=spf1 mx -all\""]);
+    assert_eq!(removal(&wanted, RecordOrigin::Merged, &[two]), [], "one of two policies is nobody's to edit");
 }

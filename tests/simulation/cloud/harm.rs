@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use ses_operator::api::spec::MxFailureBehavior;
 use ses_operator::dns::{RecordChange, RecordSet, RecordType, ZoneId, spf, text};
 use ses_operator::domain_name::DomainName;
-use ses_operator::ses::{IdentityChange, VerificationStatus};
+use ses_operator::ses::ownership::RECORDS;
+use ses_operator::ses::{IdentityChange, IdentityKey, VerificationStatus};
 
 use super::policy::{self, Floors};
-use super::route53::Zone;
-use super::ses::Held;
+use super::route53::{Zone, Zones};
+use super::ses::{Held, Identities};
 
 /// A value that somebody else put into a zone.
 type Foreign = (ZoneId, DomainName, RecordType, String);
@@ -27,6 +28,48 @@ pub struct Guard {
     pub policies: Floors,
     /// Whether an identity of others must be left as it is.
     pub leaves_foreign_identities: bool,
+}
+
+/// Whether a set is what stays of one that our value, or our term, is taken out of.
+fn only_takes_out(changes: &[RecordChange], new: &RecordSet) -> bool {
+    let stays = |value: &String, old: &String| {
+        value == old || text::unquote(value) == spf::without(&text::unquote(old), "amazonses.com")
+    };
+    changes.iter().any(|change| {
+        matches!(change, RecordChange::Delete(old) if old.is_at(&new.name, &new.record_type)
+            && new.values.iter().all(|value| old.values.iter().any(|old| stays(value, old))))
+    })
+}
+
+/// Whether an identity's tag claims a record, as it does before the record is made.
+fn claims(domain: &DomainName, held: &Held, new: &RecordSet) -> bool {
+    let is_at = |label: &str| new.name == domain.child(label);
+    let kind = match &new.record_type {
+        RecordType::Cname => "dkim",
+        RecordType::Mx => "mx",
+        _ if is_at("_dmarc") => "dmarc",
+        RecordType::Txt | RecordType::Ns | RecordType::Other(_) => "spf",
+    };
+    let tag = held.identity.tags.get(RECORDS).map(String::as_str).unwrap_or_default();
+    let today = tag.split(' ').find_map(|word| word.strip_prefix('@'));
+    tag.split(' ').any(|word| {
+        let (word, label) = word.split_once('@').map_or((word, today), |(word, label)| (word, Some(label)));
+        let is_named = matches!(kind, "dkim" | "dmarc") || label.is_some_and(is_at);
+        is_named && word.split(':').next() == Some(kind)
+    })
+}
+
+/// Whether mail is signed or sent with a record.
+fn is_used(domain: &DomainName, held: &Held, set: &RecordSet) -> bool {
+    let identity = &held.identity;
+    let mail_from = identity.mail_from.as_ref().filter(|found| found.status == VerificationStatus::Success);
+    match &set.record_type {
+        RecordType::Mx => mail_from.is_some_and(|found| found.domain == set.name),
+        RecordType::Cname => {
+            identity.dkim.tokens.iter().any(|token| set.name == domain.child("_domainkey").child(token))
+        }
+        RecordType::Txt | RecordType::Ns | RecordType::Other(_) => false,
+    }
 }
 
 impl Guard {
@@ -54,15 +97,38 @@ impl Guard {
         }
         for change in changes {
             let RecordChange::Create(new) = change else { continue };
-            if !claimed(new) {
-                // What stays of a set that our value, or our term, is taken out of.
-                let stays = |value: &String, old: &String| {
-                    value == old || text::unquote(value) == spf::without(&text::unquote(old), "amazonses.com")
-                };
-                let kept_foreign = changes.iter().any(|change| matches!(change, RecordChange::Delete(old) if old.is_at(&new.name, &new.record_type) && new.values.iter().all(|value| old.values.iter().any(|old| stays(value, old)))));
-                if !kept_foreign {
-                    self.tell(format!("{} {} was created and no status claims it", new.name, new.record_type));
+            if !claimed(new) && !only_takes_out(changes, new) {
+                self.tell(format!("{} {} was created and no status claims it", new.name, new.record_type));
+            }
+        }
+    }
+
+    /// The tags claim what is made before it is, and what mail is sent with is not taken away. `goes`: whether a SesDomain
+    /// of the domain is being deleted.
+    pub(super) fn uses(
+        &mut self,
+        id: &ZoneId,
+        zones: &Zones,
+        identities: &Identities,
+        changes: &[RecordChange],
+        goes: impl Fn(&DomainName) -> bool,
+    ) {
+        for change in changes {
+            let (RecordChange::Create(set) | RecordChange::Delete(set)) = change;
+            let holds = |(key, _): &(&IdentityKey, &Held)| set.name.is_within(&key.domain);
+            let around: Vec<_> = identities.held.iter().filter(holds).collect();
+            if matches!(change, RecordChange::Create(_)) {
+                let is_claimed = around.iter().any(|(key, held)| claims(&key.domain, held, set));
+                if !around.is_empty() && !is_claimed && !only_takes_out(changes, set) {
+                    self.tell(format!("{} {} was created and no tag claims it", set.name, set.record_type));
                 }
+                continue;
+            }
+            let asked = zones.asked_for(&set.name).filter(|zone| zone.id == *id);
+            let is_left = |zone: &Zone| zone.sets.contains_key(&(set.name.clone(), set.record_type.clone()));
+            let is_in_use = |(key, held): (&IdentityKey, &Held)| !goes(&key.domain) && is_used(&key.domain, held, set);
+            if asked.is_some_and(|zone| !is_left(zone)) && around.into_iter().any(is_in_use) {
+                self.tell(format!("{} {} was taken away while it is in use", set.name, set.record_type));
             }
         }
     }
@@ -101,6 +167,13 @@ impl Guard {
                 for key in keys.iter().filter(|key| held.foreign_tags.contains(*key)) {
                     self.tell(format!("the foreign tag {key} was removed"));
                 }
+            }
+            IdentityChange::MailFrom(_)
+            | IdentityChange::FeedbackForwarding(_)
+            | IdentityChange::ConfigurationSet(_)
+                if held.foreign_settings =>
+            {
+                self.tell(format!("settings of others were changed: {change:?}"));
             }
             IdentityChange::Tag(_)
             | IdentityChange::MailFrom(_)

@@ -126,13 +126,15 @@ impl Zones {
         self.values(name, record_type, |zone| &zone.sets)
     }
 
+    /// The zone that the world asks for a name.
+    pub fn asked_for(&self, name: &DomainName) -> Option<&Zone> {
+        let holds = |zone: &&Zone| zone.delegated && name.is_within(&zone.name);
+        self.zones.iter().filter(holds).max_by_key(|zone| zone.name.label_count())
+    }
+
     /// The values at a name in the zone that the world asks.
     fn values(&self, name: &DomainName, record_type: &RecordType, sets: impl Fn(&Zone) -> &Sets) -> &[String] {
-        let zone = self
-            .zones
-            .iter()
-            .filter(|zone| zone.delegated && name.is_within(&zone.name))
-            .max_by_key(|zone| zone.name.label_count());
+        let zone = self.asked_for(name);
         let set = zone.and_then(|zone| sets(zone).get(&(name.clone(), record_type.clone())));
         set.map(|set| &set.values[..]).unwrap_or_default()
     }
@@ -328,6 +330,12 @@ impl State {
                 .any(|resource| resource.spec.domain == domain && resource.metadata.deletion_timestamp.is_some());
             self.guard.policy(name, &before, after, goes);
         }
+        let goes = |domain: &DomainName| {
+            let kept = api.kept();
+            let mut of_domain = kept.resources().filter(|resource| domain.is(&resource.spec.domain));
+            of_domain.any(|resource| resource.metadata.deletion_timestamp.is_some())
+        };
+        self.guard.uses(id, &self.zones, &self.identities, changes, goes);
         let broken = self.broken_merges(changes);
         self.guard.harm.extend(broken);
         self.mutations += 1;

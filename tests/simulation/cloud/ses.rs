@@ -96,6 +96,8 @@ pub struct Held {
     pub foreign: bool,
     /// Tags that somebody else set.
     pub foreign_tags: BTreeSet<String>,
+    /// Whether the configuration set and the MAIL FROM domain are somebody else's.
+    pub foreign_settings: bool,
     /// Until when DKIM was verified, where it ceased to be.
     pub dkim_until: Option<Timestamp>,
     /// The MAIL FROM domain that was verified, and until when.
@@ -263,6 +265,7 @@ impl Identities {
             mail_from,
             foreign,
             foreign_tags,
+            foreign_settings: false,
             dkim_until: None,
             mail_from_until: None,
             by_hand: None,
@@ -344,6 +347,7 @@ impl State {
             IdentityChange::Tag(tags) => held.identity.tags.extend(tags),
             IdentityChange::Untag(keys) => held.identity.tags.retain(|key, _| !keys.contains(key)),
         }
+        self.identities.touched = true;
         self.look();
         Ok(())
     }

@@ -103,6 +103,47 @@ fn a_policy_that_asks_for_something_else_than_reports_is_adopted_by_nobody() {
 }
 
 #[test]
+fn dkim_records_that_stood_before_the_identity_was_made_stay() {
+    for adoption in ["Fail", "Adopt"] {
+        let mut simulation = Simulation::new();
+        // SES gives an identity that is made anew its old tokens, and somebody's code has published their records.
+        for token in ["k1n1", "k1n2", "k1n3"] {
+            let value = format!("{token}.dkim.amazonses.com");
+            simulation.protect(&format!("{token}._domainkey.example.com"), "CNAME", &[&value]);
+        }
+        simulation.apply(NAME, manifest(json!({"adoptionPolicy": adoption})));
+        simulation.until_ready();
+        assert_eq!(simulation.dkim_names()[0], "k1n1._domainkey.example.com");
+        simulation.pass(hours(1));
+        simulation.delete(NAME);
+        simulation.pass(minutes(5));
+        assert!(simulation.is_gone(NAME));
+        simulation.no_harm();
+    }
+}
+
+#[test]
+fn where_some_dkim_records_stood_before_none_of_them_goes() {
+    let mut simulation = Simulation::new();
+    simulation.foreign_identity(&[]);
+    let names = simulation.dkim_names();
+    for name in &names[..2] {
+        let token = name.split('.').next().unwrap_or_default().to_owned();
+        simulation.protect(name, "CNAME", &[&format!("{token}.dkim.amazonses.com")]);
+    }
+    simulation.apply(NAME, manifest(json!({"adoptionPolicy": "Adopt"})));
+    simulation.until_ready();
+    simulation.pass(hours(1));
+    let origins: Vec<RecordOrigin> = simulation.status().records.iter().map(|entry| entry.origin).collect();
+    assert_eq!(origins[..3], [RecordOrigin::Adopted; 3], "{}", simulation.describe());
+    simulation.delete(NAME);
+    simulation.pass(minutes(5));
+    assert!(simulation.is_gone(NAME));
+    assert_eq!(simulation.values(&names[2], "CNAME").len(), 1, "the identity stays, and signs with it");
+    simulation.no_harm();
+}
+
+#[test]
 fn an_adopted_record_is_known_as_such_though_the_status_is_lost() {
     let mut simulation = set_up_by_hand(true);
     simulation.apply(NAME, manifest(walk("Adopt")));

@@ -48,18 +48,20 @@ fn a_foreign_record_is_left_reported_and_given_way_to_until_it_goes() {
 
 #[test]
 fn overwrite_replaces_what_can_be_replaced_and_says_so() {
-    for (name, record_type, value) in [
-        ("_dmarc.example.com", "TXT", "\"v=DMARC1; p=none; rua=mailto:a@b.example\""),
-        ("mail.example.com", "TXT", "\"v=spf1 include:elsewhere.example -all\""),
-        ("mail.example.com", "MX", "10 mx.elsewhere.example"),
+    for (name, record_type, values) in [
+        ("_dmarc.example.com", "TXT", &["\"v=DMARC1; p=none; rua=mailto:a@b.example\""][..]),
+        ("mail.example.com", "TXT", &["\"v=spf1 include:elsewhere.example -all\""]),
+        ("mail.example.com", "MX", &["10 mx.elsewhere.example"]),
+        ("mail.example.com", "MX", &["10 mx.elsewhere.example", "20 mx2.elsewhere.example"]),
     ] {
         let mut simulation = Simulation::new();
         simulation.protect("www.example.com", "TXT", &["\"theirs\""]);
-        simulation.tamper(name, record_type, &[value]);
+        simulation.tamper(name, record_type, values);
         simulation.apply(NAME, manifest(json!({"dns": {"onConflict": "Overwrite"}})));
         simulation.until_ready();
         let events = simulation.events("RecordOverwritten");
-        assert!(events.len() == 1 && events[0].contains(value.trim_matches('"')), "{name}: {events:?}");
+        assert_eq!(events.len(), 1, "{name}: {events:?}");
+        assert!(values.iter().all(|value| events[0].contains(value.trim_matches('"'))), "{name}: {events:?}");
         assert!(simulation.status().records.iter().all(|entry| entry.ours));
         simulation.pass(hours(2));
         simulation.rests();
@@ -159,6 +161,74 @@ fn addresses_at_the_mail_from_name_are_a_warning_and_stop_nothing() {
     simulation.request("look");
     simulation.pass(minutes(1));
     assert!(!simulation.condition("RecordsPublished").contains("AWS wants"));
+}
+
+#[test]
+fn an_ipv6_address_at_the_mail_from_name_is_a_warning_too() {
+    let mut simulation = Simulation::new();
+    simulation.protect("mail.example.com", "AAAA", &["2001:db8::1"]);
+    simulation.apply(NAME, manifest(json!({})));
+    simulation.until_ready();
+    let published = simulation.condition("RecordsPublished");
+    assert!(published.contains("holds AAAA 2001:db8::1 besides, and AWS wants"), "{published}");
+    assert_eq!(simulation.events("MailFromShared").len(), 1);
+    simulation.no_harm();
+}
+
+#[test]
+fn a_set_that_is_chosen_by_weight_is_left_named_and_given_way_to_until_it_goes() {
+    for (name, record_type, value) in [
+        ("mail.example.com", "MX", "10 feedback-smtp.eu-west-1.amazonses.com"),
+        ("mail.example.com", "TXT", "\"v=spf1 include:amazonses.com ~all\""),
+        ("_dmarc.example.com", "TXT", "\"v=DMARC1; p=none; rua=mailto:dmarc@example.com\""),
+    ] {
+        let mut simulation = Simulation::new();
+        simulation.protect(name, record_type, &[value]);
+        {
+            let mut state = simulation.state();
+            let sets = state.zones.zone(ZONE).sets.values_mut();
+            sets.filter(|set| set.name.as_str() == name).for_each(|set| set.routed = true);
+        }
+        simulation.apply(NAME, manifest(json!({"dns": {"onConflict": "Overwrite"}, "adoptionPolicy": "Adopt"})));
+        simulation.pass(hours(1));
+        let stalled = simulation.condition("Stalled");
+        let named = format!("{name} {record_type} is an alias or weighted set");
+        assert!(stalled.contains(&named) && stalled.contains("remove what stands there"), "{name}: {stalled}");
+        simulation.no_harm();
+        simulation.state().guard.protected.clear();
+        simulation.tamper(name, record_type, &[]);
+        simulation.until_ready();
+        simulation.rests();
+    }
+}
+
+#[test]
+fn a_mail_from_name_that_is_an_older_sesdomains_too_is_a_conflict_and_a_younger_ones_a_warning() {
+    let user = |domain: &str, label: &str| {
+        manifest(json!({"domain": domain, "mailFromSubdomain": label, "dmarcPolicy": null}))
+    };
+    let mut simulation = Simulation::new();
+    // a.mail below example.com is a below mail.example.com.
+    simulation.apply("older", user("mail.example.com", "a"));
+    assert!(simulation.until(hours(20), |simulation| simulation.condition_of("older", "Ready").starts_with("True")));
+    let before = simulation.state().zones.zone(ZONE).sets.len();
+    simulation.apply(NAME, user("example.com", "a.mail"));
+    simulation.pass(hours(1));
+    let stalled = simulation.condition("Stalled");
+    assert!(
+        stalled.contains("a.mail.example.com is the MAIL FROM domain of the SesDomain mail/older")
+            && stalled.contains("set another spec.mailFromSubdomain"),
+        "{stalled}"
+    );
+    let now = simulation.state().zones.zone(ZONE).sets.len();
+    assert_eq!(now, before + 3, "the DKIM records alone");
+    assert!(simulation.condition_of("older", "Ready").starts_with("True"), "{}", simulation.describe());
+    // With it gone the younger one removes nothing of the older one's.
+    simulation.delete(NAME);
+    simulation.pass(minutes(5));
+    let left = simulation.state().zones.zone(ZONE).sets.len();
+    assert!(simulation.is_gone(NAME) && left == before, "{}", simulation.describe());
+    simulation.no_harm();
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use ses_operator::cloud::ErrorKind;
+use ses_operator::dns::ZoneId;
 
 use crate::cloud::faults::Strike;
 use crate::simulation::{NAME, Simulation, ZONE, hours, manifest, minutes};
@@ -236,6 +237,92 @@ fn a_suspended_resource_says_why_it_does_not_go() {
     simulation.pass(minutes(5));
     assert!(simulation.is_gone(NAME));
     assert_eq!(left(&simulation), [""; 0]);
+}
+
+#[test]
+fn what_was_suspended_from_its_birth_goes_at_once_whatever_others_have_there() {
+    for is_foreign in [false, true] {
+        let mut simulation = Simulation::new();
+        if is_foreign {
+            simulation.foreign_identity(&[("team", "other")]);
+            simulation.protect("mail.example.com", "MX", &["10 feedback-smtp.eu-west-1.amazonses.com"]);
+        }
+        simulation.apply(NAME, manifest(json!({"suspend": true})));
+        simulation.pass(hours(1));
+        simulation.delete(NAME);
+        simulation.pass(minutes(5));
+        assert!(simulation.is_gone(NAME), "nothing was made for it: {}", simulation.describe());
+        assert_eq!(simulation.writes().0, 0);
+        simulation.no_harm();
+    }
+}
+
+#[test]
+fn records_in_a_zone_that_cant_be_told_any_more_hold_the_deletion_and_that_is_said() {
+    for is_filtered in [false, true] {
+        let mut simulation = Simulation::settled(json!({}));
+        // The tags alone know of the records.
+        simulation.api.edit(NAME, |resource| resource.status = None);
+        if is_filtered {
+            simulation.operator.settings.filters.zones = vec![ZoneId("Z7".to_owned())];
+        } else {
+            simulation.state().zones.add("Z2", "example.com");
+        }
+        simulation.operator.restart();
+        simulation.delete(NAME);
+        simulation.pass(hours(1));
+        let stalled = simulation.condition("Stalled");
+        let reason = if is_filtered { "Filtered" } else { "HostedZoneAmbiguous" };
+        assert!(stalled.starts_with(&format!("True {reason}")), "{stalled}\n{}", simulation.describe());
+        assert!(stalled.contains("spec.deletionPolicy to Retain"), "{stalled}");
+        assert!(simulation.identity().is_some(), "its tags are the claim on the records");
+        assert_eq!(left(&simulation).len(), 6);
+        if is_filtered {
+            simulation.operator.settings.filters.zones.clear();
+            simulation.operator.restart();
+        } else {
+            simulation.state().remove_zone("Z2");
+        }
+        simulation.pass(hours(1));
+        assert!(simulation.is_gone(NAME), "{}", simulation.describe());
+        assert_eq!(left(&simulation), [""; 0]);
+    }
+}
+
+#[test]
+fn records_that_could_never_be_written_hold_no_deletion() {
+    let mut simulation = Simulation::new();
+    simulation.protect("_domainkey.example.com", "NS", &["ns.elsewhere.example"]);
+    simulation.apply(NAME, manifest(json!({})));
+    simulation.pass(hours(1));
+    assert!(
+        simulation.condition("Stalled").contains("_domainkey.example.com is delegated"),
+        "{}",
+        simulation.describe()
+    );
+    let tags = simulation.identity().expect("an identity").tags;
+    assert_eq!(tags["ses-operator.dev/records"], "mx spf dmarc @mail");
+    simulation.state().zones.add("Z2", "example.com");
+    simulation.delete(NAME);
+    simulation.pass(minutes(5));
+    assert!(simulation.is_gone(NAME), "{}", simulation.describe());
+    assert_eq!(left(&simulation), [""; 0]);
+    simulation.no_harm();
+}
+
+#[test]
+fn an_identity_that_the_status_calls_adopted_stays_though_the_tag_was_taken_off() {
+    let mut simulation = Simulation::new();
+    simulation.foreign_identity(&[]);
+    simulation.apply(NAME, manifest(json!({"adoptionPolicy": "Adopt"})));
+    simulation.until_ready();
+    simulation.state().by_hand("example.com").identity.tags.remove("ses-operator.dev/adopted");
+    simulation.pass(hours(25));
+    assert_eq!(simulation.status().identity.map(|identity| identity.adopted), Some(true));
+    simulation.delete(NAME);
+    simulation.pass(minutes(5));
+    assert!(simulation.is_gone(NAME) && simulation.identity().is_some(), "{}", simulation.describe());
+    simulation.no_harm();
 }
 
 #[test]

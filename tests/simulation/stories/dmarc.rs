@@ -142,21 +142,27 @@ fn a_policy_taken_out_of_the_spec_leaves_its_record_and_says_so_once() {
 
 #[test]
 fn a_policy_that_is_let_go_while_its_zone_is_in_doubt_stays_and_is_told_of_once() {
-    let mut simulation = Simulation::settled(json!({}));
-    let values = simulation.values(DMARC, "TXT");
-    simulation.protect_values(DMARC, "TXT", &[values[0].as_str()]);
-    simulation.state().zones.add("Z2", "example.com");
-    simulation.change(json!({"dmarcPolicy": null}));
-    simulation.pass(days(1));
-    assert!(simulation.condition("Stalled").contains("HostedZoneAmbiguous"), "{}", simulation.describe());
-    assert_eq!(simulation.events("DmarcReleased").len(), 1);
-    simulation.state().remove_zone("Z2");
-    simulation.until_ready();
-    simulation.delete(NAME);
-    simulation.pass(minutes(5));
-    assert!(simulation.is_gone(NAME));
-    assert_eq!(simulation.values(DMARC, "TXT"), values);
-    simulation.no_harm();
+    for dies in [0, 1] {
+        let mut simulation = Simulation::settled(json!({}));
+        let values = simulation.values(DMARC, "TXT");
+        simulation.protect_values(DMARC, "TXT", &[values[0].as_str()]);
+        simulation.state().zones.add("Z2", "example.com");
+        // The tags say it by then, and the status does not.
+        simulation.strike("api:PatchStatus", dies, Strike::DieBefore);
+        simulation.change(json!({"dmarcPolicy": null}));
+        simulation.pass(days(1));
+        assert!(simulation.condition("Stalled").contains("HostedZoneAmbiguous"), "{}", simulation.describe());
+        assert_eq!(simulation.events("DmarcReleased").len(), 1);
+        let is_known = simulation.status().records.iter().any(|entry| entry.name == DMARC);
+        assert!(!is_known, "{}", simulation.describe());
+        simulation.state().remove_zone("Z2");
+        simulation.until_ready();
+        simulation.delete(NAME);
+        simulation.pass(minutes(5));
+        assert!(simulation.is_gone(NAME));
+        assert_eq!(simulation.values(DMARC, "TXT"), values);
+        simulation.no_harm();
+    }
 }
 
 #[test]

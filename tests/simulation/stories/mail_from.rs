@@ -4,6 +4,8 @@ use jiff::SignedDuration;
 use serde_json::json;
 use ses_operator::api::spec::MxFailureBehavior;
 use ses_operator::cloud::ErrorKind;
+use ses_operator::domain_name::DomainName;
+use ses_operator::ses::VerificationStatus;
 
 use crate::cloud::faults::Strike;
 use crate::simulation::{NAME, Simulation, ZONE, days, hours, manifest, minutes};
@@ -56,6 +58,43 @@ fn a_changed_behavior_is_put_and_said() {
     simulation.change(json!({"mxFailureBehavior": "UseDefaultValue"}));
     simulation.pass(minutes(2));
     assert_eq!(behavior(&simulation), Some(MxFailureBehavior::UseDefaultValue));
+    simulation.rests();
+}
+
+#[test]
+fn a_behavior_that_nobody_asked_for_stays_as_it_was_found_and_one_that_was_asked_for_goes() {
+    let mut simulation = Simulation::new();
+    simulation.foreign_identity(&[]);
+    simulation.protect("mail.example.com", "MX", &["10 feedback-smtp.eu-west-1.amazonses.com"]);
+    {
+        let mut state = simulation.state();
+        let now = state.now();
+        let put = Some((DomainName::new("mail.example.com"), MxFailureBehavior::UseDefaultValue));
+        state.by_hand("example.com").put_mail_from(put, now, true);
+    }
+    simulation.pass(hours(2));
+    let mail_from = simulation.identity().and_then(|identity| identity.mail_from).expect("it was put");
+    assert_eq!(mail_from.status, VerificationStatus::Success);
+    {
+        let mut state = simulation.state();
+        let now = state.now();
+        let put = Some((DomainName::new("mail.example.com"), MxFailureBehavior::RejectMessage));
+        state.by_hand("example.com").put_mail_from(put, now, true);
+    }
+    let adopts = json!({"adoptionPolicy": "Adopt", "mxFailureBehavior": null});
+    simulation.apply(NAME, manifest(adopts.clone()));
+    simulation.until_ready();
+    simulation.pass(hours(25));
+    assert_eq!(behavior(&simulation), Some(MxFailureBehavior::RejectMessage), "{}", simulation.describe());
+    assert!(simulation.condition("MailFromVerified").ends_with("mxFailureBehavior RejectMessage is in force"));
+    assert_eq!(simulation.calls("ses:PutEmailIdentityMailFromAttributes"), 0);
+    simulation.rests();
+    // Once it was asked for, it is taken back.
+    simulation.change(json!({"adoptionPolicy": "Adopt"}));
+    simulation.pass(minutes(10));
+    simulation.change(adopts);
+    simulation.pass(minutes(10));
+    assert_eq!(behavior(&simulation), Some(MxFailureBehavior::UseDefaultValue), "{}", simulation.describe());
     simulation.rests();
 }
 

@@ -10,6 +10,7 @@ mod deletion;
 mod dmarc;
 mod drift;
 mod faults;
+mod forged;
 mod handover;
 mod lost_answers;
 mod mail_from;

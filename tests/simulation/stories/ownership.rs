@@ -1,11 +1,10 @@
-//! Whose an identity is, and what a lost or forged status may lead to.
+//! Whose an identity is, and what a lost status may lead to.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 use ses_operator::api::spec::MxFailureBehavior;
-use ses_operator::api::status::{RecordOrigin, RecordPurpose, RecordStatus};
 use ses_operator::cloud::Region;
 use ses_operator::domain_name::DomainName;
+use ses_operator::ses::SigningOrigin;
 
 use crate::simulation::{NAME, Simulation, hours, manifest, minutes};
 
@@ -26,6 +25,74 @@ fn an_identity_that_is_not_ours_is_left_alone_and_said() {
     assert!(simulation.is_gone(NAME));
     assert!(simulation.identity().is_some());
     simulation.no_harm();
+}
+
+#[test]
+fn what_was_found_is_named_and_what_was_ours_may_get_its_tags_back() {
+    let mut simulation = Simulation::new();
+    simulation.foreign_identity(&[("team", "other"), ("cost", "7")]);
+    simulation.apply(NAME, manifest(json!({})));
+    simulation.pass(minutes(5));
+    let stalled = simulation.condition("Stalled");
+    assert!(stalled.contains("was not created by this resource (its tags: cost, team)"), "{stalled}");
+
+    let mut simulation = Simulation::settled(json!({}));
+    let tags = simulation.identity().expect("an identity").tags;
+    simulation.state().by_hand("example.com").identity.tags.clear();
+    simulation.pass(hours(25));
+    let stalled = simulation.condition("Stalled");
+    assert!(stalled.contains("was this resource's, and its tags do not say so any more (it has no tags)"), "{stalled}");
+    assert!(
+        stalled.contains("put back ses-operator.dev/cluster=cluster-1, ses-operator.dev/namespace=mail"),
+        "{stalled}"
+    );
+    let writes = simulation.writes();
+    simulation.pass(hours(5));
+    assert_eq!(simulation.writes(), writes, "it is said once\n{}", simulation.describe());
+    simulation.state().by_hand("example.com").identity.tags = tags;
+    simulation.pass(minutes(31));
+    assert!(simulation.is("Ready", "True"), "{}", simulation.describe());
+    assert!(simulation.status().records.iter().all(|entry| entry.ours));
+    simulation.rests();
+}
+
+#[test]
+fn a_key_of_another_origin_is_left_alone_even_where_adoption_is_allowed() {
+    for origin in ["EXTERNAL", "AWS_SES_US_EAST_1"] {
+        let mut simulation = Simulation::new();
+        simulation.foreign_identity(&[("team", "other")]);
+        let easy = simulation.identity().expect("an identity").dkim.origin;
+        simulation.state().by_hand("example.com").identity.dkim.origin = SigningOrigin::Other(origin.to_owned());
+        simulation.apply(NAME, manifest(json!({"adoptionPolicy": "Adopt"})));
+        simulation.pass(hours(1));
+        let stalled = simulation.condition("Stalled");
+        assert!(stalled.starts_with("True IdentityNotOurs") && stalled.contains(origin), "{stalled}");
+        assert!(stalled.contains("switch the identity to Easy DKIM"), "{stalled}");
+        assert_eq!(simulation.writes().0, 0);
+        simulation.rests();
+        // Its twin: with Easy DKIM it is adopted.
+        simulation.state().by_hand("example.com").identity.dkim.origin = easy;
+        simulation.until_ready();
+        assert_eq!(simulation.events("IdentityAdopted").len(), 1);
+    }
+}
+
+#[test]
+fn an_identity_is_claimed_only_for_what_it_is_now_not_for_what_was_read_before() {
+    let mut simulation = Simulation::new();
+    simulation.foreign_identity(&[]);
+    simulation.apply(NAME, manifest(json!({})));
+    simulation.pass(minutes(1));
+    assert!(simulation.condition("Stalled").contains("set spec.adoptionPolicy to Adopt"));
+    for (tag, value) in [("cluster", "cluster-2"), ("namespace", "mail"), ("name", "theirs")] {
+        let mut state = simulation.state();
+        let tags = &mut state.by_hand("example.com").identity.tags;
+        tags.insert(format!("ses-operator.dev/{tag}"), value.to_owned());
+    }
+    simulation.change(json!({"adoptionPolicy": "Adopt"}));
+    simulation.pass(minutes(10));
+    assert!(simulation.condition("Stalled").contains("of the cluster cluster-2"), "{}", simulation.describe());
+    assert_eq!(simulation.writes().0, 0);
 }
 
 #[test]
@@ -128,46 +195,6 @@ fn an_erased_status_leads_to_no_write_and_to_the_same_ownership() {
     assert!(simulation.is_gone(NAME));
     assert_eq!(simulation.values("mail.example.com", "MX"), [""; 0], "{}", simulation.describe());
     assert_eq!(simulation.values("_dmarc.example.com", "TXT"), [""; 0], "{}", simulation.describe());
-}
-
-#[test]
-fn a_forged_status_reaches_no_record_of_others() {
-    let mut simulation = Simulation::settled(json!({}));
-    let forged = |purpose, name: &str, record_type: &str, value: &str| RecordStatus {
-        purpose,
-        name: name.to_owned(),
-        record_type: record_type.to_owned(),
-        value: value.to_owned(),
-        ttl: 300,
-        hosted_zone_id: "Z1".to_owned(),
-        ours: true,
-        origin: RecordOrigin::Created,
-        published: true,
-        since: Time(simulation.now()),
-        put_back: vec![],
-    };
-    let entries = [
-        forged(RecordPurpose::MailFromMx, "example.com", "MX", "10 mx.example.com"),
-        forged(RecordPurpose::MailFromSpf, "example.com", "TXT", "v=spf1 include:amazonses.com ~all"),
-        forged(RecordPurpose::Dkim, "www.example.com", "CNAME", "elsewhere.example"),
-        forged(RecordPurpose::Dmarc, "_dmarc.example.com", "TXT", "not a policy"),
-        forged(RecordPurpose::MailFromMx, "shop.example.com", "MX", "10 mx.example.com"),
-    ];
-    simulation.protect("example.com", "MX", &["10 mx.example.com"]);
-    simulation.protect("example.com", "TXT", &["\"v=spf1 include:amazonses.com ~all\""]);
-    simulation.protect("www.example.com", "CNAME", &["elsewhere.example"]);
-    simulation.protect("shop.example.com", "MX", &["10 mx.example.com"]);
-    simulation.api.edit(NAME, |resource| {
-        let status = resource.status.get_or_insert_default();
-        status.records.extend(entries);
-    });
-    simulation.operator.restart();
-    simulation.pass(hours(2));
-    simulation.no_harm();
-    simulation.delete(NAME);
-    simulation.pass(minutes(5));
-    assert!(simulation.is_gone(NAME));
-    simulation.no_harm();
 }
 
 #[test]

@@ -59,6 +59,9 @@ fn what_is_held_back_keeps_a_suspended_resource_from_being_ready() {
     assert!(simulation.is("Ready", "True"), "suspending alone takes nothing away: {}", simulation.describe());
     let told = plan(&simulation);
     assert_eq!(told.last().map(String::as_str), Some("Plan: nothing to do"), "{told:#?}");
+    let ready = simulation.condition("Ready");
+    assert!(ready.ends_with("; spec.suspend is true, so nothing is changed in AWS"), "{ready}");
+    simulation.rests();
 
     simulation.change(json!({"suspend": true, "tags": {"team": "mail"}}));
     simulation.pass(hours(1));
@@ -67,6 +70,7 @@ fn what_is_held_back_keeps_a_suspended_resource_from_being_ready() {
     simulation.change(json!({"tags": {"team": "mail"}}));
     simulation.pass(hours(1));
     assert!(simulation.is("Ready", "True"), "{}", simulation.describe());
+    assert!(!simulation.condition("Ready").contains("suspend"), "{}", simulation.condition("Ready"));
     assert_eq!(plan(&simulation), [""; 0]);
     simulation.rests();
 }

@@ -89,6 +89,32 @@ fn a_zone_too_large_for_one_listing_is_looked_up_by_name() {
 }
 
 #[test]
+fn what_hides_our_names_is_seen_in_a_large_zone_too() {
+    for (domain, hides, record_type) in [
+        ("example.com", "_domainkey.example.com", "NS"),
+        ("example.com", "eu.example.com", "CNAME"),
+        ("a.shop.example.com", "shop.example.com", "NS"),
+        ("a.shop.example.com", "_domainkey.a.shop.example.com", "CNAME"),
+    ] {
+        let mut simulation = Simulation::new();
+        for number in 0..40 {
+            simulation.tamper(&format!("a{number}.{domain}"), "TXT", &["\"a\""]);
+        }
+        simulation.protect(hides, record_type, &["elsewhere.example"]);
+        simulation.state().zones.zone("Z1").page = 3;
+        simulation.apply(NAME, manifest(json!({"domain": domain, "mailFromSubdomain": "bounce.eu"})));
+        simulation.pass(minutes(1));
+        let stalled = simulation.condition("Stalled");
+        assert!(
+            stalled.starts_with("True RecordConflict") && stalled.contains(hides),
+            "{hides}: {}",
+            simulation.describe()
+        );
+        simulation.no_harm();
+    }
+}
+
+#[test]
 fn a_zone_that_was_deleted_stalls_and_a_new_one_is_filled() {
     let mut simulation = Simulation::settled(json!({}));
     simulation.state().remove_zone("Z1");
@@ -101,20 +127,87 @@ fn a_zone_that_was_deleted_stalls_and_a_new_one_is_filled() {
     simulation.rests();
 }
 
+/// Everything that the domain has in a zone.
+fn sets_in(simulation: &Simulation, zone: &str) -> usize {
+    simulation.state().zones.zone(zone).sets.len() - 1
+}
+
 #[test]
-fn records_move_when_the_spec_names_another_zone() {
+fn records_move_when_the_spec_names_another_zone_and_stay_in_the_old_one_while_it_may_be_asked() {
+    for is_restarted in [false, true] {
+        let mut simulation = Simulation::settled(json!({"dns": {"route53": {"hostedZoneId": "Z1"}}}));
+        simulation.state().zones.add("Z2", "example.com");
+        simulation.change(json!({"dns": {"route53": {"hostedZoneId": "Z2"}}}));
+        // The registrar names the new one a day later, and some remember the old one until the next.
+        simulation.pass(hours(24));
+        assert_eq!((sets_in(&simulation, "Z1"), sets_in(&simulation, "Z2")), (6, 6), "{}", simulation.describe());
+        assert!(simulation.is("Ready", "True"), "{}", simulation.describe());
+        let told = simulation.condition("RecordsPublished");
+        assert!(told.contains("those in the hosted zone Z1 stay until 2027-01-17T1"), "{told}");
+        let looks = simulation.operator.reconciles;
+        {
+            let mut state = simulation.state();
+            state.zones.zone("Z2").delegated = true;
+            state.zones.zone("Z1").delegated = false;
+        }
+        if is_restarted {
+            simulation.operator.restart();
+        }
+        simulation.pass(hours(23));
+        assert_eq!(sets_in(&simulation, "Z1"), 6);
+        assert!(
+            simulation.operator.reconciles - looks <= 5,
+            "it is at rest: {}",
+            simulation.operator.reconciles - looks
+        );
+        simulation.pass(hours(2));
+        assert_eq!((sets_in(&simulation, "Z1"), sets_in(&simulation, "Z2")), (0, 6), "{}", simulation.describe());
+        assert!(!simulation.condition("RecordsPublished").contains("Z1"));
+        assert_eq!(simulation.status().records.len(), 6);
+        simulation.rests();
+        simulation.no_harm();
+    }
+}
+
+#[test]
+fn a_domain_that_is_deleted_while_it_moves_leaves_nothing_in_either_zone() {
     let mut simulation = Simulation::settled(json!({"dns": {"route53": {"hostedZoneId": "Z1"}}}));
-    {
-        let mut state = simulation.state();
-        state.zones.add("Z2", "example.com").delegated = true;
-        state.zones.zone("Z1").delegated = false;
+    simulation.state().zones.add("Z2", "example.com");
+    simulation.change(json!({"dns": {"route53": {"hostedZoneId": "Z2"}}}));
+    simulation.pass(hours(12));
+    simulation.delete(NAME);
+    simulation.pass(minutes(5));
+    assert!(simulation.is_gone(NAME));
+    assert_eq!((sets_in(&simulation, "Z1"), sets_in(&simulation, "Z2")), (0, 0), "{}", simulation.describe());
+}
+
+#[test]
+fn equal_records_that_stand_in_another_zone_already_stay_theirs_when_ours_move_there() {
+    let mut simulation = Simulation::settled(json!({"dns": {"route53": {"hostedZoneId": "Z1"}}}));
+    let sets: Vec<_> = simulation.state().zones.zone("Z1").sets.values().cloned().collect();
+    simulation.state().zones.add("Z2", "example.com");
+    // Copied by a person, as one does before a zone moves.
+    for set in sets.iter().filter(|set| set.record_type.as_str() != "NS") {
+        let (name, record_type) = (set.name.as_str(), set.record_type.as_str());
+        let values: Vec<&str> = set.values.iter().map(String::as_str).collect();
+        simulation.tamper_in("Z2", name, record_type, &values);
+        simulation.protect_values_in("Z2", name, record_type, &values);
     }
     simulation.change(json!({"dns": {"route53": {"hostedZoneId": "Z2"}}}));
-    simulation.pass(hours(6));
+    simulation.pass(hours(1));
     assert!(simulation.is("Ready", "True"), "{}", simulation.describe());
-    assert_eq!(simulation.values_in("Z2", "mail.example.com", "MX").len(), 1);
-    assert_eq!(simulation.values_in("Z1", "mail.example.com", "MX"), [""; 0], "{}", simulation.describe());
-    simulation.rests();
+    {
+        let mut state = simulation.state();
+        state.zones.zone("Z2").delegated = true;
+        state.zones.zone("Z1").delegated = false;
+    }
+    simulation.pass(hours(72));
+    simulation.delete(NAME);
+    simulation.pass(minutes(15));
+    assert!(simulation.is_gone(NAME), "{}", simulation.describe());
+    let left = simulation.state().zones.zone("Z1").sets.len();
+    assert_eq!(left, 1, "ours went\n{}", simulation.describe());
+    simulation.no_harm();
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::cloud::{CloudError, ErrorKind};
 use crate::dns::RecordChange;
 use crate::reconcile::ledger;
 use crate::reconcile::plan::{Change, Finding};
-use crate::reconcile::report::words::{all_messages, seconds};
+use crate::reconcile::report::words::{all_messages, seconds, staying};
 use crate::reconcile::verdict::Verdict;
 
 impl View<'_> {
@@ -100,8 +100,9 @@ impl View<'_> {
             if findings.is_empty() {
                 return self.unread(about);
             }
-            let warnings: String = self.plan.warnings.iter().map(|warning| format!("; {warning}")).collect();
-            return Said::yes(about, Reason::Published, format!("all {} records are served{warnings}", findings.len()));
+            let besides: String =
+                staying(self.plan).chain(self.plan.warnings.clone()).map(|besides| format!("; {besides}")).collect();
+            return Said::yes(about, Reason::Published, format!("all {} records are served{besides}", findings.len()));
         }
         let since = self.status.pending_changes.iter().map(|change| change.since.0).max();
         let since = since.map(|since| format!(" at {}", seconds(since))).unwrap_or_default();
