@@ -4,7 +4,7 @@
 use super::desired::{dkim_records, dmarc_name, mail_from_records};
 use super::subject::Subject;
 use super::{claims, ledger};
-use crate::api::status::{RecordPurpose, RecordStatus};
+use crate::api::status::{RecordOrigin, RecordPurpose, RecordStatus};
 use crate::dns::zones::{ZoneError, zone_for};
 use crate::dns::{HostedZone, RecordSet, ZoneId};
 use crate::domain_name::DomainName;
@@ -39,7 +39,9 @@ pub(super) fn missing(
     around: &[RecordSet],
 ) -> Vec<DomainName> {
     let domain = subject.domain();
-    let is_known = |entry: &&RecordStatus| entry.ours && entry.published && entry.hosted_zone_id == zone.0;
+    // What was there before us stood when it was claimed.
+    let stood = |entry: &RecordStatus| entry.published || entry.origin != RecordOrigin::Created;
+    let is_known = |entry: &&RecordStatus| entry.ours && stood(entry) && entry.hosted_zone_id == zone.0;
     let of_ledger = ledger::entries(subject.status, &domain).filter(is_known).map(|entry| DomainName::new(&entry.name));
     let of_tag = ours(subject, identity).into_iter().flat_map(|identity| {
         let dkim = dkim_records(subject, &identity.dkim).into_iter().chain(mail_from_records(subject));

@@ -275,12 +275,15 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
     }
 }
 
-/// Whether a status claims what the written one does not: the Region, or a record.
+/// Whether a status claims what the written one does not: the Region, a record, or the identity itself, where an adopted
+/// one was deleted and ours takes its place.
 fn claims_more(ahead: &SesDomainStatus, written: &SesDomainStatus) -> bool {
     let of_records = ahead.records.iter().filter(|entry| entry.ours).any(|entry| {
         let same =
             |known: &RecordStatus| known.ours && known.origin == entry.origin && ledger::same_place(known, entry);
         !written.records.iter().any(same)
     });
-    ahead.region != written.region || of_records
+    let is_adopted = |status: &SesDomainStatus| status.identity.as_ref().map(|identity| identity.adopted);
+    let of_identity = (is_adopted(written), is_adopted(ahead)) == (Some(true), Some(false));
+    ahead.region != written.region || of_records || of_identity
 }

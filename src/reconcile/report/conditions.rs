@@ -341,7 +341,8 @@ impl View<'_> {
     }
 }
 
-fn is_transient(kind: ErrorKind) -> bool {
+/// Whether a failure goes by itself: nobody has to act.
+pub(super) fn is_transient(kind: ErrorKind) -> bool {
     matches!(
         kind,
         ErrorKind::Throttled

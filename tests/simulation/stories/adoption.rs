@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 use ses_operator::api::status::RecordOrigin;
+use ses_operator::cloud::ErrorKind;
 
+use crate::cloud::faults::Strike;
 use crate::simulation::{NAME, Simulation, ZONE, days, hours, manifest, minutes};
 
 /// A walk whose first record is what the consoles and the usual Terraform code publish.
@@ -264,4 +266,42 @@ fn a_label_changed_in_git_while_the_status_was_lost_leaves_no_orphan() {
     simulation.pass(minutes(5));
     assert!(simulation.is_gone(NAME));
     assert_eq!(zone(&simulation).len(), 1, "{}", simulation.describe());
+}
+
+#[test]
+fn an_adopted_identity_that_was_deleted_is_ours_once_made_anew_whenever_the_operator_dies() {
+    for call in 0..20 {
+        let mut simulation = Simulation::new();
+        simulation.foreign_identity(&[("made-by", "hand")]);
+        simulation.apply(NAME, manifest(json!({"adoptionPolicy": "Adopt"})));
+        simulation.until_ready();
+        simulation.pass(hours(2));
+        let key = simulation.key();
+        simulation.state().remove_identity(&key);
+        simulation.state().faults.add("", call, 1, Strike::DieAfter);
+        simulation.request("now");
+        simulation.pass(hours(2));
+        let identity = simulation.status().identity.expect("an identity");
+        assert!(!identity.adopted, "died at call {call}\n{}", simulation.describe());
+        simulation.delete(NAME);
+        simulation.pass(minutes(10));
+        assert!(simulation.identity().is_none(), "died at call {call}: it is not left behind");
+    }
+}
+
+#[test]
+fn of_an_identity_made_anew_no_record_is_said_to_be_published_that_could_not_be_read() {
+    for read in 0..6 {
+        let mut simulation = Simulation::settled(json!({}));
+        simulation.state().watches_words = true;
+        let key = simulation.key();
+        simulation.state().remove_identity(&key);
+        simulation.strike("ses:CreateEmailIdentity", 1, Strike::DieAfter);
+        let refused = Strike::Refuse(ErrorKind::Unavailable);
+        simulation.state().faults.add("route53:ListResourceRecordSets", read, 1, refused);
+        simulation.request("now");
+        simulation.pass(hours(2));
+        assert!(simulation.is("Ready", "True"), "{}", simulation.describe());
+        simulation.no_harm();
+    }
 }

@@ -1,9 +1,12 @@
 //! What others change behind our back: seen, told, put back, and left alone where they insist.
 
+use jiff::SignedDuration;
 use serde_json::json;
 use ses_operator::api::spec::MxFailureBehavior;
+use ses_operator::cloud::ErrorKind;
 use ses_operator::domain_name::DomainName;
 
+use crate::cloud::faults::Strike;
 use crate::simulation::{NAME, Simulation, hours, minutes};
 
 #[test]
@@ -189,6 +192,22 @@ fn a_request_to_look_now_is_answered() {
     assert_eq!(simulation.status().last_handled_reconcile_at.as_deref(), Some("now"));
     simulation.pass(hours(2));
     simulation.rests();
+}
+
+#[test]
+fn a_request_to_look_now_is_not_answered_by_a_look_at_nothing() {
+    for (kind, answered) in [(ErrorKind::Throttled, false), (ErrorKind::Denied, true)] {
+        let mut simulation = Simulation::settled(json!({}));
+        simulation.strike("ses:GetEmailIdentity", 3, Strike::Refuse(kind));
+        simulation.request("now");
+        simulation.pass(SignedDuration::from_secs(1));
+        let is_answered = simulation.status().last_handled_reconcile_at.is_some();
+        assert_eq!(is_answered, answered, "{kind:?}");
+        // It is known to the next one too.
+        simulation.operator.restart();
+        simulation.pass(minutes(3));
+        assert_eq!(simulation.status().last_handled_reconcile_at.as_deref(), Some("now"), "{kind:?}");
+    }
 }
 
 #[test]

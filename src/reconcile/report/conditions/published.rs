@@ -103,7 +103,17 @@ impl View<'_> {
         if findings.iter().all(|finding| self.is_served(finding)) {
             // Of those that could be read.
             if let Some(error) = self.observed.zones.as_ref().err().or_else(|| self.records_failure()) {
-                return self.unreadable(about, error);
+                // Those of a new identity were never seen.
+                let is_known = |token: &String| {
+                    let name = self.subject.domain().child("_domainkey").child(token);
+                    self.plan.ledger.iter().any(|entry| entry.published && name.is(&entry.name))
+                };
+                let are_known = self.status.dkim.iter().flat_map(|dkim| &dkim.tokens).all(is_known);
+                return if are_known {
+                    self.unreadable(about, error)
+                } else {
+                    Said::unknown(about, reason_of(error), describe(error))
+                };
             }
             if findings.is_empty() {
                 return self.unread(about);
