@@ -1,5 +1,6 @@
 //! What is written to the API server: finalizers, status, events. What of it talks to the API server is [`ApiServer`]'s.
 
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, PoisonError};
 
@@ -22,12 +23,14 @@ pub struct ApiJournal<A = Connection, F = Packed> {
     /// The writes to one resource follow each other: it may be greeted while its reconcile begins. Whose names fall
     /// together wait for each other's request, no longer; and so many connections are all that is needed.
     turns: [Mutex<()>; 16],
+    /// Of which resources a write was not answered as one that was made or refused for good: which version stands is open.
+    unsure: std::sync::Mutex<HashSet<Key>>,
 }
 
 impl<A: ApiServer, F: Form> ApiJournal<A, F> {
     /// A journal that nothing was written to yet.
     pub fn new(server: A, store: Store<F>) -> Self {
-        Self { server, store, turns: std::array::from_fn(|_| Mutex::default()) }
+        Self { server, store, turns: std::array::from_fn(|_| Mutex::default()), unsure: std::sync::Mutex::default() }
     }
 
     /// Says of a resource of which nobody has said anything that it is seen, and holds it.
@@ -52,12 +55,17 @@ impl<A: ApiServer, F: Form> ApiJournal<A, F> {
         Page { journal: self, base: std::sync::Mutex::new(Base::of(resource)) }
     }
 
-    /// Sets our finalizer where it is missing, and gives the resource as it is then.
+    /// Sets our finalizer where it is missing, and gives the resource as it is then. Where the answer to a write was lost,
+    /// the resource is read first: a change that rests on an older status may be claimed by none.
     ///
     /// # Errors
     /// When the API server did not take it.
     pub async fn hold(&self, resource: &SesDomain) -> Result<Arc<SesDomain>, SaveError> {
-        let _turn = self.turn(&Key::of(resource)).await;
+        let key = Key::of(resource);
+        let _turn = self.turn(&key).await;
+        if self.unsure().contains(&key) {
+            self.get(resource).await?;
+        }
         let resource = self.latest(resource);
         if is_held(&resource) {
             return Ok(resource);
@@ -110,15 +118,30 @@ impl<A: ApiServer, F: Form> ApiJournal<A, F> {
         request: impl Future<Output = Result<SesDomain, SaveError>>,
     ) -> Result<Arc<SesDomain>, SaveError> {
         let sent = self.store.request(resource, status);
+        let key = Key::of(resource);
         match request.await {
-            Ok(answer) => Ok(sent.answered(answer)),
+            Ok(answer) => {
+                self.unsure().remove(&key);
+                Ok(sent.answered(answer))
+            }
             Err(error) => {
-                if matches!(error, SaveError::Gone) {
-                    sent.answered_gone();
+                match error {
+                    SaveError::Gone => {
+                        self.unsure().remove(&key);
+                        sent.answered_gone();
+                    }
+                    SaveError::Outdated => {}
+                    SaveError::Refused(_) | SaveError::Unanswered => {
+                        self.unsure().insert(key);
+                    }
                 }
                 Err(error)
             }
         }
+    }
+
+    fn unsure(&self) -> std::sync::MutexGuard<'_, HashSet<Key>> {
+        self.unsure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The latest version of a resource. One that was made anew under the same name is another.

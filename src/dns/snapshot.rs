@@ -15,12 +15,20 @@ use super::view::{PAGE, Part, ZoneView};
 use super::writer::{Accepted, Sends, ZoneWriter};
 use super::{DnsProvider, HostedZone, RecordChange, RecordSet, ZoneId};
 use crate::clock::Clock;
-use crate::cloud::{AsOf, CloudError};
+use crate::cloud::{AsOf, CloudError, ErrorKind};
 use crate::domain_name::DomainName;
 use crate::quota::Caller;
 
 /// All public hosted zones, and when they were read.
 type ZoneList = (Timestamp, Arc<Vec<HostedZone>>);
+
+/// The list of zones that was read last.
+#[derive(Debug, Default)]
+struct List {
+    read: Option<ZoneList>,
+    /// Whether it was read again because it lacked a zone.
+    is_confirmed: bool,
+}
 /// Whether a change had arrived, and when that was asked.
 type Arrival = (Timestamp, bool);
 
@@ -29,7 +37,7 @@ type Arrival = (Timestamp, bool);
 pub struct Dns<P> {
     provider: P,
     clock: Clock,
-    list: tokio::sync::Mutex<Option<ZoneList>>,
+    list: tokio::sync::Mutex<List>,
     zones: Mutex<HashMap<ZoneId, Arc<Zone>>>,
     arrivals: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Arrival>>>>>,
 }
@@ -44,8 +52,7 @@ struct Zone {
 impl<P: DnsProvider> Dns<P> {
     /// A provider of which nothing has been read yet.
     pub fn new(provider: P, clock: Clock) -> Self {
-        let list = tokio::sync::Mutex::const_new(None);
-        Self { provider, clock, list, zones: Mutex::default(), arrivals: Mutex::default() }
+        Self { provider, clock, list: Default::default(), zones: Mutex::default(), arrivals: Mutex::default() }
     }
 
     /// All public hosted zones as they were at `not_before` or later, and when they were read.
@@ -54,13 +61,24 @@ impl<P: DnsProvider> Dns<P> {
     /// When the provider's answer is one.
     pub async fn hosted_zones(&self, not_before: Timestamp) -> Result<(Arc<Vec<HostedZone>>, Timestamp), CloudError> {
         let mut known = self.list.lock().await;
-        if let Some((read_at, zones)) = known.as_ref().filter(|(read_at, _)| *read_at >= not_before) {
+        if let Some((read_at, zones)) = known.read.as_ref().filter(|(read_at, _)| *read_at >= not_before) {
             return Ok((Arc::clone(zones), *read_at));
         }
-        let AsOf { time, answer } = Caller::for_all().scope(self.provider.hosted_zones()).await?;
-        let zones = Arc::new(answer);
-        *known = Some((time, Arc::clone(&zones)));
-        Ok((zones, time))
+        self.read_list(&mut known).await
+    }
+
+    /// The same of a list that lacks a zone which is known to have been there: it was read twice.
+    ///
+    /// # Errors
+    /// When the provider's answer is one.
+    pub async fn confirmed_zones(&self) -> Result<(Arc<Vec<HostedZone>>, Timestamp), CloudError> {
+        let mut known = self.list.lock().await;
+        if let Some((read_at, zones)) = known.read.as_ref().filter(|_| known.is_confirmed) {
+            return Ok((Arc::clone(zones), *read_at));
+        }
+        let answer = self.read_list(&mut known).await?;
+        known.is_confirmed = true;
+        Ok(answer)
     }
 
     /// The record sets at `root` and below it, as they were at `not_before` or later, and when they were read. Those of
@@ -90,6 +108,30 @@ impl<P: DnsProvider> Dns<P> {
             Caller::in_front().scope(self.read_part(zone, root, names, not_before, &mut view)).await?;
         }
         Ok(view.answer(root, names, Timestamp::MIN).unwrap_or_default())
+    }
+
+    /// Looks once more, by their names, for records that are known to have stood and were not found. Tells whether one of
+    /// them stands after all: then what was read around `root` is read anew. What was looked for already is not again,
+    /// as long as what was read is used.
+    ///
+    /// # Errors
+    /// When the provider's answer is one.
+    pub async fn stands_after_all(
+        &self,
+        zone: &ZoneId,
+        root: &DomainName,
+        names: &[DomainName],
+    ) -> Result<bool, CloudError> {
+        let of = self.zone(zone);
+        let mut view = of.view.lock().await;
+        for name in view.unconfirmed(root, names) {
+            if !self.provider.record_sets(zone, &name).await?.answer.is_empty() {
+                view.distrust(root);
+                return Ok(true);
+            }
+            view.confirm(root, name);
+        }
+        Ok(false)
     }
 
     /// Reads a zone of about `size` record sets now: whole, or domain by domain where that costs fewer calls. `domains` are
@@ -190,6 +232,13 @@ impl<P: DnsProvider> Dns<P> {
         self.arrivals().shrink_to_fit();
     }
 
+    async fn read_list(&self, known: &mut List) -> Result<(Arc<Vec<HostedZone>>, Timestamp), CloudError> {
+        let AsOf { time, answer } = Caller::for_all().scope(self.provider.hosted_zones()).await?;
+        let zones = Arc::new(answer);
+        *known = List { read: Some((time, Arc::clone(&zones))), is_confirmed: false };
+        Ok((zones, time))
+    }
+
     /// Drops a zone of which nothing is known, and into which nothing is being written.
     fn drop_if_unused(&self, id: &ZoneId, zone: &Arc<Zone>) {
         let mut zones = self.zones();
@@ -201,6 +250,9 @@ impl<P: DnsProvider> Dns<P> {
 
     async fn read_whole(&self, zone: &ZoneId, view: &mut ZoneView) -> Result<(), CloudError> {
         let AsOf { time, answer } = self.provider.listing(zone).await?;
+        if answer.is_empty() {
+            return Err(empty(zone));
+        }
         view.take_whole(answer, time);
         Ok(())
     }
@@ -219,6 +271,9 @@ impl<P: DnsProvider> Dns<P> {
             None => {
                 calls += 1;
                 let AsOf { time, answer: subtree } = self.provider.subtree(zone, root).await?;
+                if subtree.record_sets.is_empty() && self.is_apex(zone, root).await {
+                    return Err(empty(zone));
+                }
                 Part { read_at: time, subtree, looked_up: BTreeMap::new() }
             }
         };
@@ -232,6 +287,13 @@ impl<P: DnsProvider> Dns<P> {
         Ok(())
     }
 
+    /// Whether a zone has this name, as far as is known.
+    async fn is_apex(&self, zone: &ZoneId, name: &DomainName) -> bool {
+        let list = self.list.lock().await;
+        let listed = list.read.as_ref().and_then(|(_, zones)| zones.iter().find(|listed| listed.id == *zone));
+        listed.is_some_and(|listed| listed.name == *name)
+    }
+
     fn zone(&self, id: &ZoneId) -> Arc<Zone> {
         Arc::clone(self.zones().entry(id.clone()).or_default())
     }
@@ -242,6 +304,16 @@ impl<P: DnsProvider> Dns<P> {
 
     fn arrivals(&self) -> MutexGuard<'_, HashMap<String, Arc<tokio::sync::Mutex<Option<Arrival>>>>> {
         self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// No zone is empty: its own NS and SOA sets can't be removed.
+fn empty(zone: &ZoneId) -> CloudError {
+    CloudError {
+        kind: ErrorKind::Unavailable,
+        operation: "route53:ListResourceRecordSets",
+        object: zone.to_string(),
+        message: "the answer is empty, and lacks even the zone's own NS and SOA sets".to_owned(),
     }
 }
 

@@ -28,6 +28,8 @@ pub struct ZoneView {
     spent: usize,
     /// How many sets the zone held when it was read whole, and those that we have added since: the list of zones may be older.
     held: usize,
+    /// Names below a domain that were looked for once more, and in vain.
+    confirmed: HashMap<DomainName, Vec<DomainName>>,
     /// The domains for which it was read, and that may ask again.
     readers: HashSet<DomainName>,
 }
@@ -171,8 +173,27 @@ impl ZoneView {
 
     /// A domain was read by itself, with so many calls.
     pub fn take_part(&mut self, root: DomainName, part: Part, calls: usize) {
+        self.confirmed.remove(&root);
         self.parts.insert(root, part);
         self.spent += calls;
+    }
+
+    /// The names that must be looked for once more where they were not found: one of each answer that lacks them. An
+    /// answer for many names may have come back empty; that of one name is its own.
+    pub fn unconfirmed(&self, root: &DomainName, names: &[DomainName]) -> Vec<DomainName> {
+        let is_whole = |whole: &Whole| !whole.distrusted.iter().any(|name| root.is_within(name));
+        let part = self.parts.get(root).filter(|_| !self.whole.as_ref().is_some_and(is_whole));
+        let is_alone = |name: &&DomainName| part.is_some_and(|part| part.looked_up.contains_key(*name));
+        let (alone, together): (Vec<&DomainName>, Vec<&DomainName>) = names.iter().partition(is_alone);
+        let confirmed = self.confirmed.get(root).map(Vec::as_slice).unwrap_or_default();
+        let is_open = |name: &&DomainName| !confirmed.contains(name);
+        let together = together.first().copied().filter(|_| !together.iter().any(|name| confirmed.contains(name)));
+        alone.into_iter().filter(is_open).chain(together).cloned().collect()
+    }
+
+    /// A name was looked for once more, and in vain.
+    pub fn confirm(&mut self, root: &DomainName, name: DomainName) {
+        self.confirmed.entry(root.clone()).or_default().push(name);
     }
 
     /// What we wrote.
@@ -194,6 +215,7 @@ impl ZoneView {
 
     /// Something at `root` or below it has turned out otherwise.
     pub fn distrust(&mut self, root: &DomainName) {
+        self.confirmed.retain(|of, _| !of.is_within(root));
         self.parts.retain(|part, _| !part.is_within(root));
         if let Some(whole) = &mut self.whole
             && !whole.distrusted.contains(root)
@@ -213,6 +235,7 @@ impl ZoneView {
     pub fn leave(&mut self, root: &DomainName) -> bool {
         self.readers.remove(root);
         self.parts.remove(root);
+        self.confirmed.remove(root);
         let last = self.readers.is_empty();
         if last {
             self.clear();
@@ -229,6 +252,8 @@ impl ZoneView {
     pub fn prune(&mut self, time: Timestamp) -> bool {
         self.whole = self.whole.take().filter(|whole| whole.read_at >= time);
         self.parts.retain(|_, part| part.read_at >= time);
+        let (whole, parts) = (self.whole.is_some(), &self.parts);
+        self.confirmed.retain(|root, _| whole || parts.contains_key(root));
         self.whole.is_some() || !self.parts.is_empty()
     }
 }

@@ -9,7 +9,7 @@
 //! | [`subject`] | what a reconcile is told |
 //! | [`schedule`] | when to look again, and how old an answer may be |
 //! | [`skew`] | what a wrong clock left in the status |
-//! | [`observe`] | 1: read |
+//! | [`observe`], `known` | 1: read |
 //! | [`desired`], [`verdict`], [`ledger`], [`claims`], [`managed`], [`plan`] | 2: decide |
 //! | [`apply`] | 3: change |
 //! | [`report`] | 4: tell |
@@ -36,6 +36,7 @@ use crate::ses::snapshot::Identities;
 pub mod apply;
 pub mod claims;
 pub mod desired;
+mod known;
 pub mod ledger;
 pub mod managed;
 pub mod observe;
@@ -120,7 +121,8 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
         let mut made = Vec::new();
         for pass in 1.. {
             let subject = self.subject(resource, &status, &neighbors);
-            let (observed, plan) = self.decide(&subject).await;
+            let is_new = made.iter().any(|change| matches!(change, Change::CreateIdentity(_)));
+            let (observed, plan) = self.decide(&subject, is_new).await;
             if !plan.changes.is_empty() {
                 let ahead = report::write_ahead(&subject, &observed, &plan, self.now());
                 // What the ledger lets go of must not come back once there are no tags to ask.
@@ -172,7 +174,7 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
         let mut status = resource.status.clone().unwrap_or_default();
         skew::correct(&mut status, self.now());
         let subject = self.subject(resource, &status, &neighbors);
-        let (observed, plan) = self.decide(&subject).await;
+        let (observed, plan) = self.decide(&subject, false).await;
         preview::preview(&subject, &observed, &plan, plan.at)
     }
 
@@ -206,8 +208,9 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
         }
     }
 
-    /// Steps one and two. A plan that writes, or that names a problem, is made on what was read just now.
-    async fn decide(&self, subject: &Subject<'_>) -> (Observed, Plan) {
+    /// Steps one and two. A plan that writes, or that names a problem, is made on what was read just now. `is_new`: this
+    /// reconcile made the identity.
+    async fn decide(&self, subject: &Subject<'_>, is_new: bool) -> (Observed, Plan) {
         let now = self.now();
         if let Some(problem) = plan::refusal(subject).filter(|_| !subject.deleting || subject.has_made_nothing()) {
             let refused = Plan { at: now, problems: vec![problem], gone: subject.deleting, ..Plan::default() };
@@ -215,7 +218,7 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
             return (Observed::nothing(now), Plan { ledger, ..refused });
         }
         let freshness = schedule::freshness(subject, now);
-        let observed = Box::pin(self.observe(subject, freshness, now)).await;
+        let observed = Box::pin(self.observe(subject, is_new, freshness, now)).await;
         let plan = plan::plan(subject, &observed, self.now());
         let needed = schedule::fresh_enough(&plan, freshness, now);
         // What was asked for was answered, as well as it could be: only who asks for more is told more.
@@ -227,13 +230,13 @@ impl<S: IdentityService, D: DnsProvider> Reconciler<S, D> {
         if !is_stale {
             return (observed, plan);
         }
-        let observed = Box::pin(self.observe(subject, needed, now)).await;
+        let observed = Box::pin(self.observe(subject, is_new, needed, now)).await;
         let plan = plan::plan(subject, &observed, self.now());
         (observed, plan)
     }
 
-    async fn observe(&self, subject: &Subject<'_>, freshness: Freshness, now: Timestamp) -> Observed {
-        observe::observe(subject, &self.identities, &self.dns, &self.public, freshness, now).await
+    async fn observe(&self, subject: &Subject<'_>, is_new: bool, freshness: Freshness, now: Timestamp) -> Observed {
+        observe::observe(subject, is_new, &self.identities, &self.dns, &self.public, freshness, now).await
     }
 
     fn subject<'a>(

@@ -1,4 +1,7 @@
 //! Step one: read what is there. The only step besides `apply` that does I/O, and it decides nothing.
+//!
+//! An answer may come back empty. So what is known to have been there and is not found is looked for once more, by its
+//! name, before anything rests on its absence: nothing is deleted, given up or made anew because one read was empty.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +13,7 @@ use super::ledger::Reach;
 use super::plan::merge;
 use super::schedule::{self, Freshness};
 use super::subject::Subject;
-use super::{claims, ledger};
+use super::{claims, known, ledger};
 use crate::api::status::{PendingChange, RecordStatus};
 use crate::cloud::{CloudError, ErrorKind, Region};
 use crate::dns::public::snapshot::PublicNames;
@@ -98,9 +101,11 @@ impl Observed {
 }
 
 /// Reads the identity, the zones, the records around our names, and how far our changes have come; and, where our term
-/// would be put into an SPF policy, what public DNS says of all that it includes.
+/// would be put into an SPF policy, what public DNS says of all that it includes. `is_new`: the identity was made a moment ago,
+/// and what its tags claim has yet to be.
 pub async fn observe<S: IdentityService, D: DnsProvider>(
     subject: &Subject<'_>,
+    is_new: bool,
     identities: &Identities<S>,
     dns: &Dns<D>,
     public: &PublicNames,
@@ -108,11 +113,14 @@ pub async fn observe<S: IdentityService, D: DnsProvider>(
     now: Timestamp,
 ) -> Observed {
     let key = subject.key();
-    let found = if subject.deleting || !subject.has_made_nothing() {
+    let mut found = if subject.deleting || !subject.has_made_nothing() {
         identities.get(&key, freshness.identity, freshness.poll).await
     } else {
         identities.find(&key, freshness.identity, freshness.listed).await
     };
+    if matches!(found, Ok((None, _))) && known::has_identity(subject) {
+        found = identities.confirmed(&key).await;
+    }
     let (mut identity, mut identity_read_at) = match found {
         Ok((identity, read_at)) => (Ok(identity), read_at),
         Err(error) => (Err(error), now),
@@ -133,16 +141,30 @@ pub async fn observe<S: IdentityService, D: DnsProvider>(
             Err(error) => identity = Err(error),
         }
     }
-    let (zones, zones_read_at) = match dns.hosted_zones(freshness.zones).await {
+    let identity_found = identity.as_ref().ok().and_then(Option::as_ref);
+    let mut found = dns.hosted_zones(freshness.zones).await;
+    if found.as_ref().is_ok_and(|(zones, _)| known::lacks_a_zone(subject, identity_found, zones)) {
+        found = dns.confirmed_zones().await;
+    }
+    let (zones, zones_read_at) = match found {
         Ok((zones, read_at)) => (Ok(zones), read_at),
         Err(error) => (Err(error), now),
     };
     let (mut records_read_at, mut records_seen_at) = (now, now);
     let mut records = BTreeMap::new();
     if let Ok(zones) = &zones {
-        for (zone, names) in names_by_zone(subject, identity.as_ref().ok().and_then(Option::as_ref), zones) {
+        for (zone, names) in names_by_zone(subject, identity_found, zones) {
             let size = zones.iter().find(|listed| listed.id == zone).map_or(0, |listed| listed.record_sets);
-            let found = dns.record_sets(&zone, size, &subject.domain(), &names, freshness.records).await;
+            let root = subject.domain();
+            let mut found = dns.record_sets(&zone, size, &root, &names, freshness.records).await;
+            if let Ok((sets, _)) = &found {
+                let missing = known::missing(subject, identity_found.filter(|_| !is_new), &zone, zones, sets);
+                match dns.stands_after_all(&zone, &root, &missing).await {
+                    Ok(false) => {}
+                    Ok(true) => found = dns.record_sets(&zone, size, &root, &names, freshness.records).await,
+                    Err(error) => found = Err(error),
+                }
+            }
             let found = found.map(|(sets, at)| {
                 records_read_at = records_read_at.min(at);
                 records_seen_at = records_seen_at.max(at);

@@ -18,7 +18,6 @@ use jiff::Timestamp;
 use self::claim::Claim;
 use self::records::Ground;
 use super::desired::WantedRecord;
-use super::ledger::{self, Trust};
 use super::observe::Observed;
 use super::subject::Subject;
 use super::verdict::Verdict;
@@ -26,8 +25,8 @@ use crate::api::Reason;
 use crate::api::status::{RecordPurpose, RecordStatus};
 use crate::cloud::Region;
 use crate::dns::{RecordChange, ZoneId};
-use crate::ses::ownership::{CLUSTER, Ownership};
-use crate::ses::{Identity, IdentityChange, NewIdentity, regions};
+use crate::ses::ownership::CLUSTER;
+use crate::ses::{IdentityChange, NewIdentity, regions};
 
 pub mod claim;
 mod dmarc;
@@ -237,7 +236,7 @@ fn decide(subject: &Subject<'_>, observed: &Observed, now: Timestamp) -> Plan {
     let (Ok(found), Ok(zones)) = (&observed.identity, &observed.zones) else {
         return kept;
     };
-    let mut plan = Plan::default();
+    let mut plan = Plan { ledger: subject.status.records.clone(), ..Plan::default() };
     match found {
         None => match claim::holder_of_none(subject) {
             Some(holder) => plan.problems.push(claim::taken(subject, holder)),
@@ -246,22 +245,13 @@ fn decide(subject: &Subject<'_>, observed: &Observed, now: Timestamp) -> Plan {
         Some(identity) => match claim::claim(subject, identity) {
             Claim::Inherited => plan.inherits = true,
             Claim::Held => {
+                plan.ledger.clear();
                 records::keep(Ground { subject, observed, identity, zones, now }, &mut plan);
                 identity::keep(subject, identity, now, &mut plan);
             }
             Claim::Open(change) => plan.changes.push(Change::ChangeIdentity { change, puts_back: false }),
             Claim::Refused(problem) => plan.problems.push(problem),
         },
-    }
-    if plan.findings.is_empty() {
-        let is_ours = |found: &&Identity| matches!(subject.owner.judge(&found.tags), Ownership::Ours { .. });
-        let ours = found.as_ref().filter(is_ours);
-        // Its claim is taken off the tags first: whoever died after that let it go as well.
-        let is_released = |entry: &RecordStatus| {
-            let is_unwanted = entry.purpose == RecordPurpose::Dmarc && subject.spec.dmarc_policy.is_none();
-            is_unwanted && (plan.released_dmarc.is_some() || ledger::trust(subject, ours, entry, now) == Trust::NotOurs)
-        };
-        plan.ledger = subject.status.records.iter().filter(|entry| !is_released(entry)).cloned().collect();
     }
     if subject.spec.suspend {
         plan.changes.clear();

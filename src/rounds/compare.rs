@@ -1,6 +1,7 @@
 //! What a status says against what was listed. Pure.
 
 use crate::api::SesDomainStatus;
+use crate::api::status::RecordStatus;
 use crate::dns::{RecordSet, ZoneId};
 use crate::domain_name::DomainName;
 use crate::reconcile::desired::WantedRecord;
@@ -29,7 +30,8 @@ pub fn identity_differs(status: &SesDomainStatus, shown: Shown) -> bool {
     }
 }
 
-/// Whether a record that the status speaks of does not stand in its zone as it should.
+/// Whether a record that the status speaks of does not stand in its zone as it should. Where all is well otherwise, one of
+/// ours that is not published is on its way out, and may be gone.
 pub fn records_differ(
     status: &SesDomainStatus,
     domain: &DomainName,
@@ -37,7 +39,9 @@ pub fn records_differ(
     zone_name: &DomainName,
     around: &[RecordSet],
 ) -> bool {
-    let of_zone = ledger::entries(status, domain).filter(|entry| entry.hosted_zone_id == zone.0 && entry.published);
+    let is_ready = status.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    let is_asked = |entry: &&RecordStatus| entry.published || (entry.ours && is_ready);
+    let of_zone = ledger::entries(status, domain).filter(|entry| entry.hosted_zone_id == zone.0).filter(is_asked);
     of_zone.into_iter().any(|entry| {
         let (name, record_type) = ledger::place(entry);
         let value = entry.value.clone();
@@ -111,5 +115,19 @@ mod tests {
         }
         let elsewhere = records_differ(&status("Success", None), &domain, &ZoneId("Z2".into()), &domain, &[]);
         assert!(!elsewhere, "it stands in another zone");
+    }
+
+    #[test]
+    fn a_record_that_is_on_its_way_out_differs_once_all_else_is_well() {
+        let domain = DomainName::new("example.com");
+        let ready = json!([{
+            "type": "Ready", "status": "True", "reason": "Ready", "message": "", "lastTransitionTime": "2027-01-15T08:00:00Z",
+        }]);
+        for (conditions, differs) in [(ready, true), (json!([]), false)] {
+            let mut status = status("Success", None);
+            status.records[0].published = false;
+            status.conditions = serde_json::from_value(conditions).expect("conditions");
+            assert_eq!(records_differ(&status, &domain, &ZoneId("Z1".into()), &domain, &[]), differs);
+        }
     }
 }

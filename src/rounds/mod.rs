@@ -25,6 +25,7 @@ use crate::dns::{DnsProvider, ZoneId};
 use crate::domain_name::DomainName;
 use crate::quota::{Caller, Class};
 use crate::reconcile::{Reconciler, rest};
+use crate::ses::listing::{Listed, Shown};
 use crate::ses::{IdentityKey, IdentityService};
 
 pub mod compare;
@@ -43,6 +44,8 @@ const AT_ONCE: usize = 4;
 const LENT: SignedDuration = SignedDuration::from_mins(10);
 /// What was read is forgotten when it is older than whatever may use it.
 const MEMORY: SignedDuration = SignedDuration::from_mins(65);
+/// Where a list lacks so many identities that were there, it is read again before they are looked at one by one.
+const MANY: usize = 3;
 /// A zone that could not be read is tried again in the next round but so many.
 const MOST_TRIES: u32 = 10;
 
@@ -144,17 +147,32 @@ impl<S: IdentityService, D: DnsProvider, W: Watched> Rounds<S, D, W> {
         if self.compared.insert(region.clone(), read_at) == Some(read_at) {
             return;
         }
-        let mut woken = Vec::new();
+        let (woken, lacking) = self.differing(region, &listed);
+        if lacking < MANY {
+            return self.wake(woken);
+        }
+        // Rather than that so many are gone at once, the list came back empty.
+        match self.reconciler.identities.listed_again(region).await {
+            Ok((_, listed)) => self.wake(self.differing(region, &listed).0),
+            Err(error) => tracing::debug!(%error, "the identities of {region} could not be listed again"),
+        }
+    }
+
+    /// Whose identity is not as a list shows it, and of how many the list shows none.
+    fn differing(&self, region: &Region, listed: &Listed) -> (Vec<Woken>, usize) {
+        let (mut woken, mut lacking) = (Vec::new(), 0);
         self.watched.each(&mut |domain| {
             let status = domain.status.as_ref().filter(|_| is_looked_after(domain));
             let Some(status) = status.filter(|status| status.region.as_deref() == Some(region.as_str())) else {
                 return;
             };
-            if compare::identity_differs(status, listed.shown(&DomainName::new(&domain.spec.domain))) {
+            let shown = listed.shown(&DomainName::new(&domain.spec.domain));
+            if compare::identity_differs(status, shown) {
+                lacking += usize::from(shown == Shown::Absent);
                 woken.push(Woken::new(domain, Class::Repair));
             }
         });
-        self.wake(woken);
+        (woken, lacking)
     }
 
     /// Reads zones, and wakes the domains for which something is to be done.

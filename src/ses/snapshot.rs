@@ -15,12 +15,27 @@ use crate::clock::Clock;
 use crate::cloud::{AsOf, CloudError, Region};
 use crate::quota::Caller;
 
+/// What was read of an identity, and when.
+#[derive(Clone, Debug)]
+struct Known {
+    read_at: Timestamp,
+    identity: Option<Identity>,
+    /// Whether that there is none was read twice, or is our doing.
+    is_confirmed: bool,
+}
+
+impl Known {
+    fn new(read_at: Timestamp, identity: Option<Identity>) -> Self {
+        Self { read_at, identity, is_confirmed: false }
+    }
+}
+
 /// An identity service and what was read from it lately.
 #[derive(Debug)]
 pub struct Identities<S> {
     service: S,
     clock: Clock,
-    known: Mutex<HashMap<IdentityKey, (Timestamp, Option<Identity>)>>,
+    known: Mutex<HashMap<IdentityKey, Known>>,
     listings: Mutex<HashMap<Region, Arc<tokio::sync::Mutex<Listing>>>>,
 }
 
@@ -43,10 +58,10 @@ impl<S: IdentityService> Identities<S> {
         not_before: Timestamp,
         poll: Timestamp,
     ) -> Result<(Option<Identity>, Timestamp), CloudError> {
-        let known = self.known().get(key).filter(|(read_at, _)| *read_at >= not_before).cloned();
+        let known = self.known().get(key).filter(|known| known.read_at >= not_before).cloned();
         match known {
-            Some((read_at, identity)) if read_at >= poll => return Ok((identity, read_at)),
-            Some((read_at, Some(identity))) if self.is_pending_still(key, &identity).await => {
+            Some(Known { read_at, identity, .. }) if read_at >= poll => return Ok((identity, read_at)),
+            Some(Known { read_at, identity: Some(identity), .. }) if self.is_pending_still(key, &identity).await => {
                 return Ok((Some(identity), read_at));
             }
             Some(_) | None => {}
@@ -65,8 +80,8 @@ impl<S: IdentityService> Identities<S> {
         not_before: Timestamp,
         listed_not_before: Timestamp,
     ) -> Result<(Option<Identity>, Timestamp), CloudError> {
-        let known = self.known().get(key).filter(|(read_at, _)| *read_at >= not_before).cloned();
-        if let Some((read_at, identity)) = known {
+        let known = self.known().get(key).filter(|known| known.read_at >= not_before).cloned();
+        if let Some(Known { read_at, identity, .. }) = known {
             return Ok((identity, read_at));
         }
         let listing = self.listing(&key.region);
@@ -85,6 +100,33 @@ impl<S: IdentityService> Identities<S> {
                 self.read(key).await
             }
         }
+    }
+
+    /// The identity where there was one, and a read has just shown none: it is read once more, unless it was already, or
+    /// we deleted it.
+    ///
+    /// # Errors
+    /// When the service's answer is one.
+    pub async fn confirmed(&self, key: &IdentityKey) -> Result<(Option<Identity>, Timestamp), CloudError> {
+        let known = self.known().get(key).cloned();
+        if let Some(Known { read_at, identity: None, is_confirmed: true }) = known {
+            return Ok((None, read_at));
+        }
+        let (identity, read_at) = self.read(key).await?;
+        let is_confirmed = identity.is_none();
+        self.known().insert(key.clone(), Known { read_at, identity: identity.clone(), is_confirmed });
+        Ok((identity, read_at))
+    }
+
+    /// The list of a Region, read now: one that was read a moment ago lacks many that were there.
+    ///
+    /// # Errors
+    /// When the service's answer is one.
+    pub async fn listed_again(&self, region: &Region) -> Result<(Timestamp, Arc<Listed>), CloudError> {
+        let listing = self.listing(region);
+        let mut listing = listing.lock().await;
+        self.refresh(region, &mut listing).await?;
+        Ok(listing.since(Timestamp::MIN).unwrap_or_default())
     }
 
     /// The list of a Region as it was at `not_before` or later, and when it was read.
@@ -111,7 +153,7 @@ impl<S: IdentityService> Identities<S> {
         // Whatever came of it, the list says nothing of it any more.
         self.listing(&key.region).lock().await.distrust(&key.domain);
         let AsOf { time, answer } = created?;
-        self.known().insert(key.clone(), (time, Some(answer)));
+        self.known().insert(key.clone(), Known::new(time, Some(answer)));
         Ok(())
     }
 
@@ -122,7 +164,7 @@ impl<S: IdentityService> Identities<S> {
     pub async fn change(&self, key: &IdentityKey, change: &IdentityChange) -> Result<(), CloudError> {
         let answer = self.service.change(key, change).await;
         let folds = match (&answer, self.known().get_mut(key)) {
-            (Ok(()), Some((_, Some(identity)))) => fold(identity, change),
+            (Ok(()), Some(Known { identity: Some(identity), .. })) => fold(identity, change),
             (Ok(()) | Err(_), _) => false,
         };
         if !folds {
@@ -137,7 +179,10 @@ impl<S: IdentityService> Identities<S> {
     /// When the service's answer is one.
     pub async fn delete(&self, key: &IdentityKey) -> Result<(), CloudError> {
         self.forget(key);
-        self.service.delete(key).await
+        self.service.delete(key).await?;
+        let gone = Known { read_at: self.clock.now(), identity: None, is_confirmed: true };
+        self.known().insert(key.clone(), gone);
+        Ok(())
     }
 
     /// Forgets what was read of the identity.
@@ -148,13 +193,13 @@ impl<S: IdentityService> Identities<S> {
     /// Forgets what was read before `time`, so that domains at rest take no room.
     pub fn prune(&self, time: Timestamp) {
         let mut known = self.known();
-        known.retain(|_, (read_at, _)| *read_at >= time);
+        known.retain(|_, known| known.read_at >= time);
         known.shrink_to_fit();
     }
 
     async fn read(&self, key: &IdentityKey) -> Result<(Option<Identity>, Timestamp), CloudError> {
         let AsOf { time, answer: identity } = self.service.get(key).await?;
-        self.known().insert(key.clone(), (time, identity.clone()));
+        self.known().insert(key.clone(), Known::new(time, identity.clone()));
         Ok((identity, time))
     }
 
@@ -187,7 +232,7 @@ impl<S: IdentityService> Identities<S> {
         Arc::clone(listings.entry(region.clone()).or_default())
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<IdentityKey, (Timestamp, Option<Identity>)>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<IdentityKey, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

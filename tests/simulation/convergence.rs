@@ -4,9 +4,11 @@
 //! peace, and by each of its seeds with calls that fail, answers that are lost and an operator that dies; all must come to
 //! the same end, do no harm, say what is so, leave nothing behind, and then rest.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use jiff::SignedDuration;
+use ses_operator::cloud::ErrorKind;
 
 use crate::cloud::faults::Strike;
 use crate::end::End;
@@ -14,15 +16,13 @@ use crate::mutants::Mutant;
 use crate::random::Random;
 use crate::seeds::{self, Playing};
 use crate::simulation::{NAME, Simulation, minutes};
-use crate::story::{Story, Turn};
+use crate::story::{AN_ACT, Story, Turn};
 use crate::truth;
 use crate::workers::on_all_threads;
 
 /// Half a minute or so on two cores in a debug build. More are asked for with `make simulate SEEDS=n`.
 const SEEDS: u64 = 150;
-/// How long each act of a story lasts: whatever went wrong at first is over by then.
-const AN_ACT: SignedDuration = SignedDuration::from_mins(130);
-/// How much longer it lasts where a request landed when everything was settled.
+/// How much longer an act lasts where a request landed when everything was settled, or a clock was wrong.
 const A_DAY: SignedDuration = SignedDuration::from_hours(25);
 /// So many seeds in a row are wars of one story, which is played in peace once.
 pub const WARS: u64 = 4;
@@ -41,7 +41,7 @@ fn whatever_goes_wrong_the_end_is_the_same() {
         let wars = seeds.iter().map(|seed| {
             let war = || {
                 let _playing = playing(*seed);
-                in_war(*seed, &peace, Mutant::None)
+                in_war(*seed, &peace, Mutant::None).operator.reconciles
             };
             catch_unwind(AssertUnwindSafe(war)).ok()
         });
@@ -52,6 +52,22 @@ fn whatever_goes_wrong_the_end_is_the_same() {
     let of_each = |(seeds, played): (&&[u64], Option<Vec<_>>)| played.unwrap_or_else(|| vec![None; seeds.len()]);
     let played: Vec<Option<usize>> = stories.iter().zip(played).flat_map(of_each).collect();
     seeds::must_pass("SEED", &seeds, &played);
+}
+
+#[test]
+fn a_seed_goes_the_same_way_each_time() {
+    let courses = |seed: u64| {
+        let story = Story::draw(seed / WARS);
+        let war = in_war(seed, &in_peace(&story, Mutant::None, &[]), Mutant::None);
+        let state = war.state();
+        (state.course, state.calls.clone(), war.api.kept().writes, war.operator.deaths)
+    };
+    let seeds = 1000..1024;
+    let (first, second): (Vec<_>, Vec<_>) =
+        (seeds.clone().map(courses).collect(), seeds.clone().map(courses).collect());
+    assert_eq!(first, second);
+    let different: BTreeSet<u64> = first.iter().map(|(course, ..)| *course).collect();
+    assert_eq!(different.len(), seeds.count(), "each seed goes its own way");
 }
 
 fn playing(seed: u64) -> Playing {
@@ -77,40 +93,45 @@ fn in_peace(story: &Story, mutant: Mutant, longer: &[usize]) -> Peace {
     let mut ends = Vec::new();
     for (act, turn) in story.acts().enumerate() {
         begin(turn, &mut peace);
-        peace.pass(AN_ACT);
+        peace.pass(turn.map_or(AN_ACT, Turn::lasts));
         if longer.contains(&act) {
             peace.pass(A_DAY);
         }
         peace.no_harm();
+        peace.no_orphans();
         ends.push(peace.end());
         must_be_good(turn, &mut peace);
     }
     Peace { ends, reconciles: peace.operator.reconciles }
 }
 
-/// Plays a seed's war against the peace of its story, and answers with the number of reconciles.
-fn in_war(seed: u64, peace: &Peace, mutant: Mutant) -> usize {
+/// Plays a seed's war against the peace of its story.
+fn in_war(seed: u64, peace: &Peace, mutant: Mutant) -> Simulation {
     let story = Story::draw(seed / WARS);
     let mut war = story.start(mutant);
     let (mut longer, mut longer_peace) = (Vec::new(), None);
     for ((act, turn), number) in story.acts().enumerate().zip(0..) {
         begin(turn, &mut war);
-        wage(&mut war, seed ^ (0xABCD * number), turn.is_none() && story.intruder.is_none());
+        let lasts = turn.map_or(AN_ACT, Turn::lasts);
+        let was_skewed = wage(&mut war, seed ^ (0xABCD * number), lasts, turn.is_none() && story.intruder.is_none());
         let as_long = longer_peace.as_ref().unwrap_or(peace);
-        if war.state().faults.landed_late && as_long.ends[act] != war.end() {
-            // What landed after everything was settled is found by the daily look.
+        let takes_longer = was_skewed || war.state().faults.landed_late;
+        if takes_longer && as_long.ends[act] != war.end() {
+            // What landed after everything was settled is found by the daily look, and a stage that a fast clock began in
+            // the future lasts until then.
             war.pass(A_DAY);
             longer.push(act);
             longer_peace = Some(in_peace(&story, mutant, &longer));
         }
         war.no_harm();
+        war.no_orphans();
         let as_long = longer_peace.as_ref().unwrap_or(peace);
         let differences = as_long.ends[act].differences(&war.end());
         let when = turn.map_or_else(|| "set up".to_owned(), ToString::to_string);
         assert!(differences.is_empty(), "seed {seed}, {when}, in peace | in war: {differences:#?}\n{}", war.describe());
         must_be_good(turn, &mut war);
     }
-    war.operator.reconciles
+    war
 }
 
 /// An act begins with what people do, but for the first one.
@@ -125,19 +146,19 @@ fn begin(turn: Option<&Turn>, simulation: &mut Simulation) {
 /// The end of an act is a good one, and it rests there.
 fn must_be_good(turn: Option<&Turn>, simulation: &mut Simulation) {
     truth::must_be_told(simulation);
-    simulation.no_orphans();
     simulation.rests_for(minutes(30));
     if matches!(turn, Some(Turn::Delete)) {
         assert!(simulation.is_gone(NAME), "it does not go\n{}", simulation.describe());
     }
 }
 
-/// An act that begins with much that goes wrong.
+/// An act that begins with much that goes wrong. Tells whether a clock was wrong.
 ///
 /// The status may be lost, or etcd restored, while nothing has been let go: what is obsolete is known from the status alone.
 /// Not where a request lands late as well: a stage's record that an operator sent before it died and its status was lost is
-/// a stranger's edit to the next one. Nor where somebody else writes a record just before us, which the tags claim for us.
-fn wage(simulation: &mut Simulation, seed: u64, loses_status: bool) {
+/// a stranger's edit to the next one. Nor where somebody else writes a record just before us, which the tags claim for us;
+/// nor where reads are old, and may not show yet what the tags claimed a moment before the status was lost.
+fn wage(simulation: &mut Simulation, seed: u64, lasts: SignedDuration, loses_status: bool) -> bool {
     let mut draw = Random::seeded(!seed);
     let began = simulation.now();
     let until = began + TROUBLE;
@@ -156,6 +177,7 @@ fn wage(simulation: &mut Simulation, seed: u64, loses_status: bool) {
         // What is read is old.
         simulation.state().lag = SignedDuration::from_secs(draw.between(1, 90));
     }
+    let loses_status = loses_status && simulation.state().lag.is_zero();
     if draw.once_in(4) {
         simulation.api.kept().watch_lag = SignedDuration::from_secs(draw.between(1, 90));
     }
@@ -163,10 +185,34 @@ fn wage(simulation: &mut Simulation, seed: u64, loses_status: bool) {
         simulation.api.interrupt_watches(SignedDuration::from_secs(draw.between(1, 600)));
     }
     let mut snapshot = simulation.api.snapshot();
-    if draw.once_in(8) {
-        let half = began + minutes(20);
-        simulation.state().faults.throttle(draw.clone(), began + minutes(10), half);
+    let mut later = |low, high| began + SignedDuration::from_secs(draw.between(low, high));
+    let (time, short) = (later(0, 600), later(0, 1200));
+    match draw.between(1, 16) {
+        1 | 2 => simulation.state().faults.throttle(draw.clone(), began + minutes(10), began + minutes(20)),
+        3 => {
+            // The API server is restarted again and again.
+            for number in 0..20 {
+                let from = time + SignedDuration::from_secs(60 * number);
+                let until = from + SignedDuration::from_secs(draw.between(1, 20));
+                simulation.state().faults.refuse("api:", from, until, ErrorKind::Unavailable);
+            }
+        }
+        4 => {
+            // The credentials expire, and are renewed later.
+            for service in ["ses:", "route53:"] {
+                simulation.state().faults.refuse(service, time, time.max(short), ErrorKind::Unauthenticated);
+            }
+        }
+        5 => simulation.state().faults.refuse("route53:", time, time.max(short), ErrorKind::Denied),
+        _ => {}
     }
+    if draw.once_in(2) {
+        // What is sent is under way for a while: whoever loses the lease meanwhile may still be heard.
+        simulation.state().delays.travel = (10, 300);
+    }
+    let is_skewed = draw.once_in(8);
+    // By a wrong clock a change whose ID was lost may seem to be under way for long enough. What is said at the end is so.
+    simulation.state().watches_words = !is_skewed;
     for _ in 0..draw.between(0, 4) {
         simulation.pass(minutes(draw.between(1, 7)));
         if loses_status {
@@ -177,6 +223,9 @@ fn wage(simulation: &mut Simulation, seed: u64, loses_status: bool) {
                 _ => {}
             }
         }
+        if is_skewed {
+            simulation.operator.skew = minutes(draw.between(-300, 300));
+        }
         match draw.between(1, 4) {
             1 => simulation.take_over(),
             2 => {}
@@ -184,9 +233,18 @@ fn wage(simulation: &mut Simulation, seed: u64, loses_status: bool) {
         }
     }
     simulation.pass((until.duration_since(simulation.now())).max(SignedDuration::ZERO));
+    if is_skewed {
+        simulation.operator.skew = SignedDuration::ZERO;
+        simulation.operator.restart();
+        // What the wrong clock wrote is corrected by the next look, at the latest on the next day.
+        simulation.operator.wake(NAME);
+    }
+    simulation.state().delays.travel = (0, 0);
     simulation.state().lag = SignedDuration::ZERO;
     simulation.api.kept().watch_lag = SignedDuration::ZERO;
-    let left = (began + AN_ACT).duration_since(simulation.now());
+    let left = (began + lasts).duration_since(simulation.now());
     simulation.pass(left);
     simulation.state().faults.clear();
+    simulation.state().watches_words = true;
+    is_skewed
 }

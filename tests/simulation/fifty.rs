@@ -35,7 +35,7 @@ fn a_seed_goes_the_same_way_each_time() {
         let mut simulation = start(7);
         wage(&mut simulation, 7);
         let state = simulation.state();
-        (state.calls.clone(), state.mutations, state.faults.struck, simulation.operator.deaths)
+        (state.course, state.calls.clone(), state.mutations, state.faults.struck, simulation.operator.deaths)
     };
     assert_eq!(calls(), calls());
 }

@@ -13,7 +13,7 @@
 //! | [`stories`] | what must happen, each named for its case |
 //! | [`boundaries`] | every call that there is, and whatever can befall it: the same end |
 //! | [`mutants`] | operators broken on purpose, each of which must be caught |
-//! | [`convergence`], [`story`] | seeded: one domain's whole life; whatever goes wrong on the way, the same end |
+//! | [`convergence`], [`story`], [`deeds`] | seeded: one domain's whole life; whatever goes wrong on the way, the same end |
 //! | [`fifty`] | seeded: the same of fifty domains at once |
 //! | [`pace`] | the limiter, the queue and the writers of zones by themselves |
 //!
@@ -28,6 +28,7 @@ mod api_server;
 mod boundaries;
 mod cloud;
 mod convergence;
+mod deeds;
 mod end;
 mod executor;
 mod fifty;

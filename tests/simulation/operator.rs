@@ -60,6 +60,8 @@ struct Run {
     reconciler: Arc<Reconciler<BrokenSes, BrokenRoute53>>,
     disputes: Disputes,
     mutant: Mutant,
+    /// How far its clock is ahead.
+    skew: SignedDuration,
     tasks: Executor<End>,
     in_flight: BTreeSet<String>,
     woken: Woken,
@@ -91,9 +93,16 @@ impl Watched for Seen {
 
 impl Run {
     /// Starts the operator: its reconciler, and what runs beside the reconciles.
-    fn start(cloud: &Cloud, api: &Api, hand: &Hand, settings: &Settings, mutant: Mutant) -> Self {
+    fn start(
+        cloud: &Cloud,
+        api: &Api,
+        (hand, skew): (&Hand, SignedDuration),
+        settings: &Settings,
+        mutant: Mutant,
+    ) -> Self {
+        let hand = hand.skewed(skew);
         let cloud = cloud.for_new_process(hand.clone());
-        let clock = Clock::moved_by(hand.clone());
+        let clock = Clock::moved_by(hand);
         let store = Store::default();
         let reconciler = Arc::new(Reconciler {
             identities: Identities::new(BrokenSes(Ses(cloud.clone()), mutant), clock.clone()),
@@ -123,6 +132,7 @@ impl Run {
             reconciler,
             disputes: Disputes::default(),
             mutant,
+            skew,
             tasks,
             in_flight: BTreeSet::new(),
             woken,
@@ -177,7 +187,7 @@ pub struct Operator {
 
 impl Operator {
     pub fn new(cloud: Cloud, api: Api, hand: Hand, settings: Settings) -> Self {
-        let run = Run::start(&cloud, &api, &hand, &settings, Mutant::None);
+        let run = Run::start(&cloud, &api, (&hand, SignedDuration::ZERO), &settings, Mutant::None);
         Self {
             cloud,
             api,
@@ -201,8 +211,7 @@ impl Operator {
         self.run.cloud.kill();
         self.due.clear();
         self.failures.clear();
-        let read = self.hand.skewed(self.skew);
-        let run = Run::start(&self.cloud, &self.api, &read, &self.settings, self.mutant);
+        let run = Run::start(&self.cloud, &self.api, (&self.hand, self.skew), &self.settings, self.mutant);
         let killed = std::mem::replace(&mut self.run, run);
         if killed.cloud.haunts() {
             self.ghosts.push(killed);
@@ -326,7 +335,7 @@ impl Operator {
 
     /// A time of the operator's own clock, which may be wrong.
     fn by_our_clock(&self, time: Timestamp) -> Timestamp {
-        time.checked_sub(self.skew).unwrap_or(time)
+        time.checked_sub(self.run.skew).unwrap_or(time)
     }
 
     fn look_by(&mut self, name: String, time: Timestamp) {

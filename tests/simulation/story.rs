@@ -2,16 +2,24 @@
 
 use std::fmt;
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
-use ses_operator::api::spec::{AdoptionPolicy, OnConflict, Policy, SesDomainSpec};
+use ses_operator::api::spec::{AdoptionPolicy, OnConflict, SesDomainSpec};
+use ses_operator::dmarc::record::render;
 use ses_operator::dns::public::Asked;
+use ses_operator::dns::text;
 use ses_operator::domain_name::DomainName;
 
 use crate::cloud::Intruder;
+use crate::cloud::policy::strictness;
 use crate::cloud::route53::Zone;
+use crate::deeds::Deed;
 use crate::mutants::Mutant;
 use crate::random::Random;
-use crate::simulation::{NAME, Simulation, ZONE, manifest};
+use crate::simulation::{NAME, Simulation, ZONE, manifest, minutes};
+
+/// How long an act of a story lasts: whatever went wrong at first is over by then.
+pub const AN_ACT: SignedDuration = SignedDuration::from_mins(130);
 
 /// What some seeds are about.
 pub struct Story {
@@ -32,14 +40,26 @@ pub struct Story {
 pub enum Turn {
     /// They edit the spec.
     Edit(Box<SesDomainSpec>),
+    /// Others do something behind the operator's back.
+    Others(Deed),
     /// They delete the resource.
     Delete,
 }
 
 impl Turn {
+    /// How long it lasts until all is settled again. What is found within the hour alone, and told by SES an hour later,
+    /// takes longer.
+    pub fn lasts(&self) -> SignedDuration {
+        match self {
+            Self::Others(_) => minutes(300),
+            Self::Edit(_) | Self::Delete => AN_ACT,
+        }
+    }
+
     pub fn take(&self, simulation: &mut Simulation) {
         match self {
             Self::Edit(spec) => simulation.apply(NAME, spec.as_ref().clone()),
+            Self::Others(deed) => deed.do_it(simulation),
             Self::Delete => simulation.delete(NAME),
         }
     }
@@ -49,6 +69,7 @@ impl fmt::Display for Turn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Edit(spec) => write!(f, "edited to {}", serde_json::to_string(spec).unwrap_or_default()),
+            Self::Others(deed) => deed.fmt(f),
             Self::Delete => f.write_str("deleted"),
         }
     }
@@ -97,6 +118,10 @@ impl Story {
             // What the API server would refuse is not asked for.
             turns.push(Turn::Edit(Box::new(SesDomainSpec { adoption_policy: spec.adoption_policy, ..later })));
         }
+        if draw.once_in(2) {
+            let place = usize::try_from(draw.between(0, 1)).expect("small").min(turns.len());
+            turns.insert(place, Turn::Others(Deed::draw(draw)));
+        }
         if turns.is_empty() || draw.once_in(2) {
             turns.push(Turn::Delete);
         }
@@ -133,7 +158,7 @@ impl Story {
                 let is_policy = value.contains("v=") || *record_type == "MX";
                 let is_merged = merged && value.contains("v=spf1");
                 // It is adopted where no more than reports are wanted besides.
-                let is_adopted = self.adopts() && value.contains("v=DMARC1") && self.wants_subdomains_as_in(value);
+                let is_adopted = self.adopts() && value.contains("v=DMARC1") && self.has_stage_as_strict_as(value);
                 if is_adopted {
                     // It was there before, so it stays, whatever was written into it.
                     simulation.state().guard.left.insert(DomainName::new(name));
@@ -167,17 +192,18 @@ impl Story {
     fn specs(&self) -> impl Iterator<Item = &SesDomainSpec> {
         let edited = self.turns.iter().filter_map(|turn| match turn {
             Turn::Edit(spec) => Some(spec.as_ref()),
-            Turn::Delete => None,
+            Turn::Others(_) | Turn::Delete => None,
         });
         std::iter::once(&self.spec).chain(edited)
     }
 
-    /// Whether a DMARC record says of subdomains what some spec of the story wants.
-    fn wants_subdomains_as_in(&self, record: &str) -> bool {
-        let said = [Policy::None, Policy::Quarantine, Policy::Reject]
-            .into_iter()
-            .find(|policy| record.contains(&format!("sp={}", format!("{policy:?}").to_lowercase())));
-        self.specs().any(|spec| spec.dmarc_policy.as_ref().and_then(|policy| policy.subdomain_policy) == said)
+    /// Whether a DMARC record is as strict as a stage of some spec of the story.
+    fn has_stage_as_strict_as(&self, record: &str) -> bool {
+        let found = strictness(&[record.to_owned()]);
+        self.specs().filter_map(|spec| spec.dmarc_policy.as_ref()).any(|policy| {
+            let mut stages = policy.stages.iter().map(|stage| text::quote(&render(policy, stage)));
+            stages.any(|stage| strictness(&[stage]) == found)
+        })
     }
 
     fn overwrites(&self) -> bool {

@@ -124,7 +124,15 @@ fn keep_one(
     let Ground { subject, observed, identity, zones, now } = ground;
     let zone = match zone_of(subject, zones, wanted) {
         Ok(zone) => zone,
-        Err(problem) => return add_once(&mut plan.problems, problem),
+        Err(problem) => {
+            // What we made is kept where it stands; of what others made we go on to know.
+            let is_it = |entry: &&RecordStatus| {
+                (entry.purpose, ledger::place(entry).0) == (wanted.purpose, wanted.name.clone())
+            };
+            let of_others = |entry: &&RecordStatus| !entry.ours || entry.origin == RecordOrigin::Adopted;
+            plan.ledger.extend(subject.status.records.iter().filter(is_it).filter(of_others).cloned());
+            return add_once(&mut plan.problems, problem);
+        }
     };
     let entry = known.iter().copied().find(|entry| ledger::is_for(entry, wanted, &zone.id));
     if let Some(problem) = mail_from::taken(subject, wanted).filter(|_| entry.is_none()) {

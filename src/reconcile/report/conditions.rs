@@ -307,13 +307,14 @@ impl View<'_> {
         }
     }
 
-    /// What could not be read stays as it was last known, unless AWS denies it, or it was said of another spec.
+    /// What could not be read stays as it was last known, unless AWS denies it, or it was said of another spec, or we are
+    /// about to remove it.
     fn unreadable(&self, about: ConditionType, error: &CloudError) -> Said {
         let name = about.to_string();
         let before = self.subject.status.conditions.iter().find(|condition| condition.type_ == name);
         let holds_of_any_spec = about == ConditionType::DkimVerified;
         let is_of_this_spec = |before: &&Condition| before.observed_generation == Some(self.subject.generation);
-        match before.filter(|before| holds_of_any_spec || is_of_this_spec(before)) {
+        match before.filter(|before| !self.subject.deleting && (holds_of_any_spec || is_of_this_spec(before))) {
             Some(before) if is_transient(error.kind) && before.status == "True" => Said::yes(
                 about,
                 if about == ConditionType::DkimVerified { Reason::Verified } else { Reason::Published },

@@ -123,9 +123,14 @@ fn records(subject: &Subject<'_>, plan: &Plan, applied: &Applied, now: &Time) ->
         subject.status.records.iter().any(|before| before.ours && ledger::same_place(before, entry))
     };
     let withdrawn = |entry: &RecordStatus| refused.is_some_and(|change| writes(change, entry)) && !was_ours(entry);
+    let is_wanted = |entry: &RecordStatus| {
+        plan.findings.iter().any(|finding| ledger::is_for(entry, &finding.wanted, &finding.zone))
+    };
+    let removed = |entry: &RecordStatus| applied.made.iter().any(|change| removes(change, entry));
     let mut records: Vec<RecordStatus> = plan
         .ledger
         .iter()
+        .filter(|entry| is_wanted(entry) || !removed(entry))
         .map(|entry| {
             let finding = plan.findings.iter().find(|finding| ledger::is_for(entry, &finding.wanted, &finding.zone));
             let mut entry = RecordStatus { ours: entry.ours && !withdrawn(entry), ..entry.clone() };
@@ -172,6 +177,14 @@ fn writes(change: &Change, entry: &RecordStatus) -> bool {
         && changes.iter().any(|change| matches!(change, RecordChange::Create(set) if set.is_at(&name, &record_type)))
 }
 
+/// Whether a change takes the record of an entry out of its set.
+fn removes(change: &Change, entry: &RecordStatus) -> bool {
+    let Change::ChangeRecords { zone, changes } = change else { return false };
+    let (name, record_type) = ledger::place(entry);
+    zone.0 == entry.hosted_zone_id
+        && changes.iter().any(|change| matches!(change, RecordChange::Delete(set) if set.is_at(&name, &record_type)))
+}
+
 /// The identity, and what of it we claim: more, before it is set, and less only once it was taken back.
 fn identity(
     subject: &Subject<'_>,
@@ -180,6 +193,9 @@ fn identity(
     applied: &Applied,
     now: &Time,
 ) -> Option<IdentityStatus> {
+    if applied.made.contains(&Change::DeleteIdentity) {
+        return None;
+    }
     let before = subject.status.identity.clone();
     let created = plan.changes.iter().any(|change| matches!(change, Change::CreateIdentity(_)));
     let ownership = found.map(|found| subject.owner.judge(&found.tags));

@@ -1,5 +1,7 @@
 //! Calls that fail, lose their answer, or at which the operator dies.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use ses_operator::cloud::ErrorKind;
 
@@ -18,7 +20,19 @@ pub enum Strike {
     DieAfter,
     /// The operator is killed, and the call is carried out so much later.
     LandLate(SignedDuration),
+    /// A read is answered, and the answer is empty.
+    Empty,
 }
+
+/// What can be read empty: each of these answers may hold nothing.
+pub const MAY_BE_EMPTY: [&str; 4] = [
+    "ses:GetEmailIdentity",
+    "ses:ListEmailIdentities",
+    "route53:ListHostedZonesByName",
+    "route53:ListResourceRecordSets",
+];
+/// An answer that was empty is not empty again for so long: of two reads at least one shows what is there.
+const SHOWN_AGAIN: SignedDuration = SignedDuration::from_secs(60);
 
 /// Which calls are struck.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +40,9 @@ pub struct Faults {
     rules: Vec<Rule>,
     chance: Option<Chance>,
     throttling: Option<Throttling>,
+    outages: Vec<Outage>,
+    /// When each object was last read empty.
+    emptied: BTreeMap<(String, String), Timestamp>,
     /// How many calls were struck.
     pub struck: usize,
     /// Whether one of them landed after its sender's death.
@@ -48,6 +65,15 @@ struct Chance {
     until: Timestamp,
     /// Whether a call may land after its sender's death.
     late: bool,
+}
+
+/// Every call of a service is refused for a while.
+#[derive(Clone, Debug)]
+struct Outage {
+    service: &'static str,
+    from: Timestamp,
+    until: Timestamp,
+    kind: ErrorKind,
 }
 
 /// Every call is refused for a while, then every second one.
@@ -79,9 +105,15 @@ impl Faults {
         self.throttling = Some(Throttling { random, all_until, half_until });
     }
 
+    /// Refuses every call of a service, `api:`, `ses:` or `route53:`, in this time.
+    pub fn refuse(&mut self, service: &'static str, from: Timestamp, until: Timestamp, kind: ErrorKind) {
+        self.outages.push(Outage { service, from, until, kind });
+    }
+
     /// All is well again.
     pub fn clear(&mut self) {
         self.throttling = None;
+        self.outages.clear();
         self.rules.clear();
         self.chance = None;
     }
@@ -106,6 +138,11 @@ impl Faults {
                 return Some(rule.strike);
             }
         }
+        let in_outage =
+            |outage: &&Outage| operation.starts_with(outage.service) && outage.from <= now && now < outage.until;
+        if let Some(outage) = self.outages.iter().find(in_outage) {
+            return Some(Strike::Refuse(outage.kind));
+        }
         let is_aws = operation.starts_with("ses:") || operation.starts_with("route53:");
         if let Some(throttling) = self.throttling.as_mut().filter(|_| is_aws) {
             let half = now < throttling.half_until && throttling.random.once_in(2);
@@ -121,6 +158,8 @@ impl Faults {
             Strike::Refuse(ErrorKind::Throttled),
             Strike::Refuse(ErrorKind::Unavailable),
             Strike::Refuse(ErrorKind::Denied),
+            Strike::Refuse(ErrorKind::Busy),
+            Strike::Empty,
             Strike::LoseAnswer,
             Strike::LoseAnswer,
             Strike::DieBefore,
@@ -128,6 +167,18 @@ impl Faults {
             Strike::LandLate(SignedDuration::from_secs(chance.random.between(1, 120))),
         ];
         let possible = if chance.late { &strikes[..] } else { &strikes[..strikes.len() - 1] };
-        Some(*chance.random.one_of(possible))
+        let strike = *chance.random.one_of(possible);
+        if strike == Strike::Empty {
+            if !self.may_be_empty(operation, object, now) {
+                return None;
+            }
+            self.emptied.insert((operation.to_owned(), object.to_owned()), now);
+        }
+        Some(strike)
+    }
+
+    fn may_be_empty(&self, operation: &str, object: &str, now: Timestamp) -> bool {
+        let last = self.emptied.get(&(operation.to_owned(), object.to_owned()));
+        MAY_BE_EMPTY.contains(&operation) && last.is_none_or(|last| *last + SHOWN_AGAIN <= now)
     }
 }

@@ -10,6 +10,7 @@
 //! | [`policy`] | how strict a DMARC policy is, and that it never becomes weaker by itself |
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -93,6 +94,8 @@ pub struct State {
     pub intruder: Option<Intruder>,
     /// How often each operation was called, refused calls too.
     pub calls: BTreeMap<&'static str, usize>,
+    /// Which calls were made, at which time and in which order, as a hash.
+    pub course: u64,
     /// How many calls changed something.
     pub mutations: usize,
     /// How many calls would have changed something, whatever came of them.
@@ -133,6 +136,7 @@ impl Cloud {
             intruder: None,
             guard: Guard::default(),
             calls: BTreeMap::new(),
+            course: 0,
             mutations: 0,
             sent: 0,
             told: std::env::var_os("TRACE").is_some(),
@@ -195,8 +199,21 @@ impl Cloud {
         self.state().pass_until(time);
     }
 
-    /// A call of the operator's that reads.
+    /// A call of the operator's that reads; its answer may come back empty.
     pub async fn read<T>(
+        &self,
+        operation: &'static str,
+        object: &str,
+        empty: T,
+        act: impl FnOnce(&mut State) -> Result<T, CloudError> + Send,
+    ) -> Result<AsOf<T>, CloudError> {
+        let sent = self.as_of_now(());
+        let answer = self.call_for(operation, object, Some(empty), act).await?;
+        Ok(sent.map(|()| answer))
+    }
+
+    /// A call of the operator's whose answer has an age.
+    pub async fn call_as_of<T>(
         &self,
         operation: &'static str,
         object: &str,
@@ -219,6 +236,16 @@ impl Cloud {
         object: &str,
         act: impl FnOnce(&mut State) -> Result<T, CloudError> + Send,
     ) -> Result<T, CloudError> {
+        self.call_for(operation, object, None, act).await
+    }
+
+    async fn call_for<T>(
+        &self,
+        operation: &'static str,
+        object: &str,
+        empty: Option<T>,
+        act: impl FnOnce(&mut State) -> Result<T, CloudError> + Send,
+    ) -> Result<T, CloudError> {
         if let Some(kind) = self.barred(operation) {
             return Err(error(kind, operation, object, "not sent: another replica holds the lease"));
         }
@@ -230,6 +257,7 @@ impl Cloud {
                 return answer;
             }
             Some(Strike::Refuse(kind)) => return Err(error(kind, operation, object, "as the story has it")),
+            Some(Strike::Empty) => return Ok(empty.expect("a read that may come back empty")),
             Some(Strike::LoseAnswer) => {
                 let _ = act(&mut self.state());
                 return Err(error(ErrorKind::Unavailable, operation, object, "no answer in time"));
@@ -262,6 +290,9 @@ impl Cloud {
         *state.calls.entry(operation).or_default() += 1;
         state.sent += usize::from(!reads(operation));
         let now = state.now();
+        let mut course = DefaultHasher::new();
+        (state.course, now, operation, object).hash(&mut course);
+        state.course = course.finish();
         let strike = state.faults.strike(operation, object, now);
         if state.told {
             println!("{now} {operation} {object} {strike:?}");

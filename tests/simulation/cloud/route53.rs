@@ -285,7 +285,8 @@ impl State {
         self.zones.zones.retain(|zone| zone.id.0 != id);
     }
 
-    fn intrude(&mut self) {
+    /// Somebody else writes, just before our first change arrives.
+    pub fn intrude(&mut self) {
         let Some(intruder) = self.intruder.take() else { return };
         let now = self.now();
         let place = (DomainName::new(intruder.name), RecordType::parse(intruder.record_type));
@@ -370,7 +371,7 @@ impl DnsProvider for Route53 {
                 })
                 .collect())
         };
-        self.0.read("route53:ListHostedZonesByName", "", list).await
+        self.0.read("route53:ListHostedZonesByName", "", Vec::new(), list).await
     }
 
     async fn listing(&self, zone: &ZoneId) -> Result<AsOf<Vec<RecordSet>>, CloudError> {
@@ -379,7 +380,7 @@ impl DnsProvider for Route53 {
             let (now, lag) = (state.now(), state.lag);
             Ok(state.zones.find(OPERATION, zone)?.shown(now, lag).values().cloned().collect())
         };
-        self.0.read(OPERATION, &zone.0, list).await
+        self.0.read(OPERATION, &zone.0, Vec::new(), list).await
     }
 
     async fn subtree(&self, zone: &ZoneId, root: &DomainName) -> Result<AsOf<Subtree>, CloudError> {
@@ -398,7 +399,8 @@ impl DnsProvider for Route53 {
             }
             Ok(Subtree { record_sets, complete })
         };
-        self.0.read(OPERATION, &zone.0, list).await
+        let nothing = Subtree { record_sets: Vec::new(), complete: true };
+        self.0.read(OPERATION, &zone.0, nothing, list).await
     }
 
     async fn record_sets(&self, zone: &ZoneId, name: &DomainName) -> Result<AsOf<Vec<RecordSet>>, CloudError> {
@@ -408,7 +410,7 @@ impl DnsProvider for Route53 {
             let zone = state.zones.find(OPERATION, zone)?;
             Ok(zone.shown(now, lag).values().filter(|set| &set.name == name).cloned().collect())
         };
-        self.0.read(OPERATION, &zone.0, list).await
+        self.0.read(OPERATION, &zone.0, Vec::new(), list).await
     }
 
     async fn change(&self, zone: &ZoneId, changes: &[RecordChange]) -> Result<String, CloudError> {
@@ -423,6 +425,6 @@ impl DnsProvider for Route53 {
             Some(served_at) => Ok(*served_at <= state.now()),
             None => Err(error(ErrorKind::NotFound, OPERATION, change_id, "no such change")),
         };
-        self.0.read(OPERATION, change_id, ask).await
+        self.0.call_as_of(OPERATION, change_id, ask).await
     }
 }

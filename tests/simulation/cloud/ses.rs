@@ -378,7 +378,7 @@ impl IdentityService for Ses {
                 .map(|(key, held)| ListedIdentity { domain: key.domain.clone(), status: held.identity.dkim.status });
             Ok(listed.collect())
         };
-        self.0.read("ses:ListEmailIdentities", region.as_str(), list).await
+        self.0.read("ses:ListEmailIdentities", region.as_str(), Vec::new(), list).await
     }
 
     async fn get(&self, key: &IdentityKey) -> Result<AsOf<Option<Identity>>, CloudError> {
@@ -386,7 +386,7 @@ impl IdentityService for Ses {
             let (now, lag) = (state.now(), state.lag);
             Ok(state.identities.shown(now, lag).get(key).map(|held| held.identity.clone()))
         };
-        self.0.read("ses:GetEmailIdentity", key.domain.as_str(), get).await
+        self.0.read("ses:GetEmailIdentity", key.domain.as_str(), None, get).await
     }
 
     async fn create(&self, key: &IdentityKey, new: &NewIdentity) -> Result<AsOf<Identity>, CloudError> {
@@ -401,7 +401,7 @@ impl IdentityService for Ses {
             state.look();
             Ok(identity)
         };
-        self.0.read(OPERATION, key.domain.as_str(), create).await
+        self.0.call_as_of(OPERATION, key.domain.as_str(), create).await
     }
 
     async fn change(&self, key: &IdentityKey, change: &IdentityChange) -> Result<(), CloudError> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use jiff::Timestamp;
 use ses_operator::clock::simulated::Hand;
 use ses_operator::cloud::{AsOf, CloudError, ErrorKind};
-use ses_operator::dns::{DnsProvider, HostedZone, RecordChange, RecordSet, Subtree, ZoneId};
+use ses_operator::dns::{DnsProvider, HostedZone, RecordChange, RecordSet, RecordType, Subtree, ZoneId};
 use ses_operator::domain_name::DomainName;
 
 use crate::cloud::error;
@@ -84,7 +84,9 @@ impl DnsProvider for Account {
 
     async fn listing(&self, _: &ZoneId) -> Result<AsOf<Vec<RecordSet>>, CloudError> {
         self.state().listings += 1;
-        Ok(self.as_of_now(Vec::new()))
+        // No zone is empty.
+        let name_servers = vec!["ns.example.net".to_owned()];
+        Ok(self.as_of_now(vec![RecordSet::new(DomainName::new("example.com"), RecordType::Ns, 300, name_servers)]))
     }
 
     async fn subtree(&self, _: &ZoneId, _: &DomainName) -> Result<AsOf<Subtree>, CloudError> {

@@ -6,8 +6,9 @@ use ses_operator::api::SesDomainStatus;
 use ses_operator::cloud::ErrorKind;
 
 use crate::api_server::Snapshot;
+use crate::cloud::Intruder;
 use crate::cloud::faults::Strike;
-use crate::simulation::{NAME, Simulation, hours, manifest, minutes};
+use crate::simulation::{NAME, Simulation, ZONE, hours, manifest, minutes};
 
 const OTHER: &str = "other";
 
@@ -278,4 +279,26 @@ fn what_a_watch_has_lost_is_found_when_it_lists_anew() {
     simulation.pass(minutes(6));
     assert!(simulation.is_gone(NAME) && simulation.identity().is_none(), "{}", simulation.describe());
     simulation.no_harm();
+}
+
+#[test]
+fn nothing_rests_on_a_status_that_may_have_been_written_over_by_one_whose_answer_was_lost() {
+    for call in 0..8 {
+        let mut simulation = Simulation::new();
+        simulation.state().lag = seconds(60);
+        simulation.api.kept().watch_lag = seconds(60);
+        // It makes the first change be refused, so that a status says less than the one before.
+        simulation.state().intruder = Some(Intruder {
+            zone: ZONE,
+            name: "_dmarc.example.com",
+            record_type: "TXT",
+            value: "\"v=DMARC1; p=none; rua=mailto:they@example.com\"",
+            protected: true,
+        });
+        simulation.state().faults.add("api:PatchStatus", call, 1, Strike::LoseAnswer);
+        simulation.apply(NAME, manifest(json!({})));
+        simulation.pass(hours(3));
+        assert_eq!(simulation.state().faults.struck, 1, "at call {call}");
+        simulation.no_harm();
+    }
 }

@@ -133,6 +133,22 @@ fn sets_in(simulation: &Simulation, zone: &str) -> usize {
 }
 
 #[test]
+fn a_new_zone_that_can_not_be_read_is_not_believed_to_hold_what_the_old_one_held() {
+    let mut simulation = Simulation::settled(json!({}));
+    simulation.state().remove_zone("Z1");
+    simulation.state().zones.add("Z9", "example.com");
+    simulation.strike_object("route53:ListResourceRecordSets", "Z9", 3, Strike::Refuse(ErrorKind::Busy));
+    simulation.api.kept().history = Some(Vec::new());
+    simulation.request("now");
+    simulation.pass(hours(2));
+    assert!(simulation.is("Ready", "True"), "{}", simulation.describe());
+    let kept = simulation.api.kept();
+    let first = &kept.history.iter().flatten().next().expect("a status").2;
+    let said = |about: &str| first.conditions.iter().find(|said| said.type_ == about).map(|said| said.status.clone());
+    assert_eq!(said("DmarcPublished").as_deref(), Some("Unknown"));
+}
+
+#[test]
 fn records_move_when_the_spec_names_another_zone_and_stay_in_the_old_one_while_it_may_be_asked() {
     for is_restarted in [false, true] {
         let mut simulation = Simulation::settled(json!({"dns": {"route53": {"hostedZoneId": "Z1"}}}));

@@ -1,13 +1,13 @@
 //! What of the records is published. Pure.
 
-use super::{Said, View};
-use crate::api::status::RecordPurpose;
+use super::{Said, View, reason_of};
+use crate::api::status::{RecordPurpose, RecordStatus};
 use crate::api::{ConditionType, Reason};
 use crate::cloud::{CloudError, ErrorKind};
 use crate::dns::RecordChange;
 use crate::reconcile::ledger;
 use crate::reconcile::plan::{Change, Finding};
-use crate::reconcile::report::words::{all_messages, seconds, staying};
+use crate::reconcile::report::words::{all_messages, describe, seconds, staying};
 use crate::reconcile::verdict::Verdict;
 
 impl View<'_> {
@@ -26,7 +26,15 @@ impl View<'_> {
             return Some(Said::no(about, Reason::StageWaiting, message));
         }
         let finding = self.plan.findings.iter().find(|finding| finding.wanted.purpose == RecordPurpose::Dmarc);
-        let Some(finding) = finding else { return Some(self.unread(about)) };
+        let Some(finding) = finding else {
+            // A record that we know of no more is not believed to stand: its zone is another one by now.
+            let is_known = |entry: &RecordStatus| entry.purpose == RecordPurpose::Dmarc && entry.published;
+            let error = self.failure().filter(|_| !self.plan.ledger.iter().any(is_known));
+            return Some(match error {
+                Some(error) => Said::unknown(about, reason_of(error), describe(error)),
+                None => self.unread(about),
+            });
+        };
         let record = format!("{} \"{}\"", finding.wanted.name, finding.wanted.value);
         let stage = standing.stage.as_deref().unwrap_or_default();
         Some(if self.is_served(finding) {
