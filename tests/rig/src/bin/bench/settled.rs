@@ -123,9 +123,10 @@ impl Template {
     }
 
     fn identity(&self, copy: &Copied) -> ImportedIdentity {
-        let tags = self.tags.iter().map(|(key, value)| (key.clone(), self.rewritten(value, copy))).collect();
-        let mail_from = Some(format!("mail.{}", copy.domain));
-        ImportedIdentity { name: copy.domain.clone(), tokens: copy.tokens.clone(), mail_from, tags }
+        let (template_mail_from, mail_from) = (mail_from(&self.domain), mail_from(&copy.domain));
+        let value = |value: &str| self.rewritten(value, copy).replace(&short(&template_mail_from), &short(&mail_from));
+        let tags = self.tags.iter().map(|(key, text)| (key.clone(), value(text))).collect();
+        ImportedIdentity { name: copy.domain.clone(), tokens: copy.tokens.clone(), mail_from: Some(mail_from), tags }
     }
 
     /// Creates the copy's resource, and writes its status as the operator would have.
@@ -144,5 +145,29 @@ impl Template {
         let params = PatchParams::apply("ses-operator").force();
         plot.domains.patch_status(&resource.name_any(), &params, &Patch::Apply(&patch)).await?;
         Ok(())
+    }
+}
+
+fn mail_from(domain: &str) -> String {
+    format!("mail.{domain}")
+}
+
+/// A name as the tag of the managed settings tells it, in every version of the operator: 30 bits of FNV-1a.
+fn short(name: &str) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let hash = name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let bits = hash ^ (hash >> 32);
+    (0..5).map(|place| char::from(ALPHABET[(bits >> (6 * place)) as usize % ALPHABET.len()])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_told_as_the_operator_does() {
+        assert_eq!(["", "team", "mail.example.com"].map(short), ["B_L0P", "DrBjj", "9plf8"]);
     }
 }

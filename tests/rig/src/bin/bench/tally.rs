@@ -111,8 +111,9 @@ mod tests {
 
     fn request(service: &str, operation: &str, target: Option<&str>, zone: Option<&str>, second: i64) -> Request {
         serde_json::from_value(json!({
-            "seq": 1, "at": at(second), "service": service, "operation": operation, "region": "eu-west-1",
-            "target": target, "zone": zone, "status": 200, "error": null, "fault": null, "mutation": false, "summary": "",
+            "seq": 1, "at": at(second), "arrived": at(second), "service": service, "operation": operation,
+            "region": "eu-west-1", "target": target, "zone": zone, "status": 200, "error": null, "fault": null,
+            "mutation": false, "summary": "",
         }))
         .expect("a request")
     }
