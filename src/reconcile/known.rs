@@ -30,7 +30,7 @@ pub(super) fn lacks_a_zone(subject: &Subject<'_>, identity: Option<&Identity>, z
         || (ours(subject, identity).is_some() && lacks(&subject.domain()))
 }
 
-/// The names in a zone at which records of ours should stand, and nothing does.
+/// The names in a zone at which records of ours, or of use to us, should stand, and nothing does.
 pub(super) fn missing(
     subject: &Subject<'_>,
     identity: Option<&Identity>,
@@ -39,9 +39,9 @@ pub(super) fn missing(
     around: &[RecordSet],
 ) -> Vec<DomainName> {
     let domain = subject.domain();
-    // What was there before us stood when it was claimed.
-    let stood = |entry: &RecordStatus| entry.published || entry.origin != RecordOrigin::Created;
-    let is_known = |entry: &&RecordStatus| entry.ours && stood(entry) && entry.hosted_zone_id == zone.0;
+    // What was there before us stood when it was claimed, and others' when it was found to be of use.
+    let stood = |entry: &RecordStatus| entry.published || (entry.ours && entry.origin != RecordOrigin::Created);
+    let is_known = |entry: &&RecordStatus| stood(entry) && entry.hosted_zone_id == zone.0;
     let of_ledger = ledger::entries(subject.status, &domain).filter(is_known).map(|entry| DomainName::new(&entry.name));
     let of_tag = ours(subject, identity).into_iter().flat_map(|identity| {
         let dkim = dkim_records(subject, &identity.dkim).into_iter().chain(mail_from_records(subject));

@@ -142,37 +142,14 @@ pub async fn observe<S: IdentityService, D: DnsProvider>(
         }
     }
     let identity_found = identity.as_ref().ok().and_then(Option::as_ref);
-    let mut found = dns.hosted_zones(freshness.zones).await;
-    if found.as_ref().is_ok_and(|(zones, _)| known::lacks_a_zone(subject, identity_found, zones)) {
-        found = dns.confirmed_zones().await;
+    let mut read = read_zones(subject, identity_found, is_new, dns, freshness, now).await;
+    if read.lacks_a_listed_zone() {
+        // The list is older than the zone's end: what has taken its place is not in it.
+        let freshness = Freshness { zones: now, ..freshness };
+        read = read_zones(subject, identity_found, is_new, dns, freshness, now).await;
+        read.doubt_listed_zones();
     }
-    let (zones, zones_read_at) = match found {
-        Ok((zones, read_at)) => (Ok(zones), read_at),
-        Err(error) => (Err(error), now),
-    };
-    let (mut records_read_at, mut records_seen_at) = (now, now);
-    let mut records = BTreeMap::new();
-    if let Ok(zones) = &zones {
-        for (zone, names) in names_by_zone(subject, identity_found, zones) {
-            let size = zones.iter().find(|listed| listed.id == zone).map_or(0, |listed| listed.record_sets);
-            let root = subject.domain();
-            let mut found = dns.record_sets(&zone, size, &root, &names, freshness.records).await;
-            if let Ok((sets, _)) = &found {
-                let missing = known::missing(subject, identity_found.filter(|_| !is_new), &zone, zones, sets);
-                match dns.stands_after_all(&zone, &root, &missing).await {
-                    Ok(false) => {}
-                    Ok(true) => found = dns.record_sets(&zone, size, &root, &names, freshness.records).await,
-                    Err(error) => found = Err(error),
-                }
-            }
-            let found = found.map(|(sets, at)| {
-                records_read_at = records_read_at.min(at);
-                records_seen_at = records_seen_at.max(at);
-                sets
-            });
-            records.insert(zone, found);
-        }
-    }
+    let ReadZones { zones, zones_read_at, records, records_read_at, records_seen_at } = read;
     let (mut pending, mut pending_failure) = (Vec::new(), None);
     for change in &subject.status.pending_changes {
         if change.is_unanswered() {
@@ -227,6 +204,77 @@ pub async fn observe<S: IdentityService, D: DnsProvider>(
         observed.merge = Some(Merge { policy, look_ups });
     }
     observed
+}
+
+/// What was read of the zones, and of the records in them.
+struct ReadZones {
+    zones: Result<Arc<Vec<HostedZone>>, CloudError>,
+    zones_read_at: Timestamp,
+    records: BTreeMap<ZoneId, Result<Vec<RecordSet>, CloudError>>,
+    records_read_at: Timestamp,
+    records_seen_at: Timestamp,
+}
+
+impl ReadZones {
+    /// The zones that are in the list, and are not found where they are read.
+    fn not_found(&mut self) -> impl Iterator<Item = &mut CloudError> {
+        let zones = self.zones.as_ref().ok().cloned().unwrap_or_default();
+        self.records.iter_mut().filter_map(move |(id, records)| {
+            let is_listed = zones.iter().any(|zone| zone.id == *id);
+            records.as_mut().err().filter(|error| is_listed && error.kind == ErrorKind::NotFound)
+        })
+    }
+
+    fn lacks_a_listed_zone(&mut self) -> bool {
+        self.not_found().next().is_some()
+    }
+
+    /// What is in a list that was read just now will be found yet, or will be out of the list: that is waited for.
+    fn doubt_listed_zones(&mut self) {
+        self.not_found().for_each(|error| error.kind = ErrorKind::Unavailable);
+    }
+}
+
+async fn read_zones<D: DnsProvider>(
+    subject: &Subject<'_>,
+    identity: Option<&Identity>,
+    is_new: bool,
+    dns: &Dns<D>,
+    freshness: Freshness,
+    now: Timestamp,
+) -> ReadZones {
+    let mut found = dns.hosted_zones(freshness.zones).await;
+    if found.as_ref().is_ok_and(|(zones, _)| known::lacks_a_zone(subject, identity, zones)) {
+        found = dns.confirmed_zones().await;
+    }
+    let (zones, zones_read_at) = match found {
+        Ok((zones, read_at)) => (Ok(zones), read_at),
+        Err(error) => (Err(error), now),
+    };
+    let (mut records_read_at, mut records_seen_at) = (now, now);
+    let mut records = BTreeMap::new();
+    if let Ok(zones) = &zones {
+        for (zone, names) in names_by_zone(subject, identity, zones) {
+            let size = zones.iter().find(|listed| listed.id == zone).map_or(0, |listed| listed.record_sets);
+            let root = subject.domain();
+            let mut found = dns.record_sets(&zone, size, &root, &names, freshness.records).await;
+            if let Ok((sets, _)) = &found {
+                let missing = known::missing(subject, identity.filter(|_| !is_new), &zone, zones, sets);
+                match dns.stands_after_all(&zone, &root, &missing).await {
+                    Ok(false) => {}
+                    Ok(true) => found = dns.record_sets(&zone, size, &root, &names, freshness.records).await,
+                    Err(error) => found = Err(error),
+                }
+            }
+            let found = found.map(|(sets, at)| {
+                records_read_at = records_read_at.min(at);
+                records_seen_at = records_seen_at.max(at);
+                sets
+            });
+            records.insert(zone, found);
+        }
+    }
+    ReadZones { zones, zones_read_at, records, records_read_at, records_seen_at }
 }
 
 /// The names that matter, by the zone that holds them: those of the spec, and those that we wrote before.

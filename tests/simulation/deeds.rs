@@ -3,8 +3,11 @@
 use std::fmt;
 
 use ses_operator::api::status::{RecordOrigin, RecordStatus};
+use ses_operator::dmarc::record::render;
 use ses_operator::dns::{RecordType, text};
+use ses_operator::domain_name::DomainName;
 
+use crate::cloud::policy::strictness;
 use crate::random::Random;
 use crate::simulation::{NAME, Simulation, ZONE};
 
@@ -69,14 +72,21 @@ impl Deed {
             Self::RecreatesZone => {
                 let mut state = simulation.state();
                 let name = state.zones.zone(ZONE).name.clone();
-                state.remove_zone(ZONE);
-                state.zones.add("Z9", name.as_str());
+                // Of two with one name nobody could tell which is meant, and a person has to say.
+                if state.zones.zones.iter().filter(|zone| zone.name == name).count() == 1 {
+                    state.remove_zone(ZONE);
+                    state.zones.add("Z9", name.as_str());
+                }
             }
             Self::RecreatesResource => {
+                leaves_dmarc_of_an_earlier_spec(simulation);
                 let resource = simulation.api.resource(NAME).expect("it is not deleted yet");
                 simulation.api.replace(NAME, resource.spec.clone());
             }
-            Self::ErasesStatus => simulation.api.edit(NAME, |resource| resource.status = None),
+            Self::ErasesStatus => {
+                leaves_dmarc_of_an_earlier_spec(simulation);
+                simulation.api.edit(NAME, |resource| resource.status = None);
+            }
         }
     }
 }
@@ -84,6 +94,20 @@ impl Deed {
 impl fmt::Display for Deed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "somebody {self:?}")
+    }
+}
+
+/// What an earlier spec published is known from the status alone. Where that is lost, what is in doubt stays.
+fn leaves_dmarc_of_an_earlier_spec(simulation: &Simulation) {
+    let name = "_dmarc.example.com";
+    let resource = simulation.api.resource(NAME).expect("it is not deleted yet");
+    let found = strictness(&simulation.values(name, "TXT"));
+    let is_of_today = resource.spec.dmarc_policy.iter().any(|policy| {
+        let mut stages = policy.stages.iter().map(|stage| text::quote(&render(policy, stage)));
+        stages.any(|stage| strictness(&[stage]) == found)
+    });
+    if !is_of_today {
+        simulation.state().guard.left.insert(DomainName::new(name));
     }
 }
 

@@ -6,6 +6,7 @@ use ses_operator::domain_name::DomainName;
 use ses_operator::ses::ownership::{CLUSTER, IS_RELEASED, NAME, NAMESPACE, RELEASED};
 
 use crate::api_server::key;
+use crate::cloud::harm;
 use crate::simulation::Simulation;
 
 /// What nobody looks after any more, in words.
@@ -15,12 +16,17 @@ pub fn of(simulation: &Simulation) -> Vec<String> {
     let mut orphans = Vec::new();
     // What deletionPolicy Retain leaves is said on the identity.
     let mut retained: BTreeSet<&DomainName> = BTreeSet::new();
+    // What the tags of one that has an owner claim goes with it, though the status was lost.
+    let mut owned = Vec::new();
     for (of, held) in &state.identities.held {
         let tag = |tag: &str| held.identity.tags.get(tag).map(String::as_str);
         let owner = tag(CLUSTER).map(|_| key(tag(NAMESPACE).unwrap_or_default(), tag(NAME).unwrap_or_default()));
         let has_owner = owner
             .as_ref()
             .is_some_and(|owner| kept.resources().any(|resource| crate::api_server::key_of(resource) == *owner));
+        if has_owner {
+            owned.push((&of.domain, held));
+        }
         if tag(RELEASED) == Some(IS_RELEASED) && !has_owner {
             retained.insert(&of.domain);
         } else if !has_owner && (owner.is_some() || !held.foreign) {
@@ -35,12 +41,14 @@ pub fn of(simulation: &Simulation) -> Vec<String> {
                     entry.ours && here && entry.record_type == set.record_type.as_str()
                 })
             });
+            let is_claimed =
+                owned.iter().any(|(domain, held)| set.name.is_within(domain) && harm::claims(domain, held, set));
             let is_left =
                 retained.iter().any(|domain| set.name.is_within(domain)) || state.guard.left.contains(&set.name);
             let is_theirs = zone.others.get(place).is_some_and(|theirs| {
                 theirs.ttl == set.ttl && set.values.iter().all(|value| theirs.values.contains(value))
             });
-            if !(is_known || is_left || is_theirs) {
+            if !(is_known || is_claimed || is_left || is_theirs) {
                 orphans.push(format!("{} {} {} {:?} {:?}", zone.id, set.name, set.record_type, set.ttl, set.values));
             }
         }

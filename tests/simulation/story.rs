@@ -47,6 +47,14 @@ pub enum Turn {
 }
 
 impl Turn {
+    /// The spec that it asks for.
+    fn spec(&self) -> Option<&SesDomainSpec> {
+        match self {
+            Self::Edit(spec) => Some(spec),
+            Self::Others(_) | Self::Delete => None,
+        }
+    }
+
     /// How long it lasts until all is settled again. What is found within the hour alone, and told by SES an hour later,
     /// takes longer.
     pub fn lasts(&self) -> SignedDuration {
@@ -118,11 +126,18 @@ impl Story {
             // What the API server would refuse is not asked for.
             turns.push(Turn::Edit(Box::new(SesDomainSpec { adoption_policy: spec.adoption_policy, ..later })));
         }
-        if draw.once_in(2) {
+        let is_unclear = |spec: &SesDomainSpec| {
+            zones.iter().filter(|zone| zone.1 == zones[0].1).count() > 1 && spec.hosted_zone_id().is_none()
+        };
+        let unclear: Vec<bool> =
+            std::iter::once(&spec).chain(turns.iter().filter_map(Turn::spec)).map(is_unclear).collect();
+        // Where two zones have one name, and the spec no longer says which is meant, it has to wait for a person.
+        let waits = unclear.contains(&true) && unclear.contains(&false);
+        if draw.once_in(2) && !waits {
             let place = usize::try_from(draw.between(0, 1)).expect("small").min(turns.len());
             turns.insert(place, Turn::Others(Deed::draw(draw)));
         }
-        if turns.is_empty() || draw.once_in(2) {
+        if (turns.is_empty() || draw.once_in(2)) && !waits {
             turns.push(Turn::Delete);
         }
         let (identity, put_restarts) = (draw.once_in(6), !draw.once_in(3));
@@ -190,11 +205,7 @@ impl Story {
     }
 
     fn specs(&self) -> impl Iterator<Item = &SesDomainSpec> {
-        let edited = self.turns.iter().filter_map(|turn| match turn {
-            Turn::Edit(spec) => Some(spec.as_ref()),
-            Turn::Others(_) | Turn::Delete => None,
-        });
-        std::iter::once(&self.spec).chain(edited)
+        std::iter::once(&self.spec).chain(self.turns.iter().filter_map(Turn::spec))
     }
 
     /// Whether a DMARC record is as strict as a stage of some spec of the story.

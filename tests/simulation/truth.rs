@@ -129,8 +129,8 @@ fn facts(state: &State, resource: &SesDomain, status: &SesDomainStatus) -> Vec<F
     let held = identities.held.iter().find(|(key, _)| is_key(key)).map(|(_, held)| held);
     let gone = identities.gone.iter().find(|(key, _)| is_key(key)).map(|(_, (at, held))| (*at, held));
     let mut facts = vec![dkim(held, gone)];
-    facts.extend(spec.mail_from_subdomain.is_some().then(|| mail_from(spec, held, gone)));
     let is_current = status.observed_generation == resource.metadata.generation;
+    facts.extend((is_current && spec.mail_from_subdomain.is_some()).then(|| mail_from(spec, held, gone)));
     let mut records =
         Fact { about: "RecordsPublished", holds: true, ceased: None, promise: RECORDS, why: String::new() };
     let mut dmarc = Fact { about: "DmarcPublished", why: String::new(), ..records };
@@ -198,8 +198,9 @@ fn mail_from(spec: &SesDomainSpec, held: Option<&Held>, gone: Option<(Timestamp,
         found.is_some_and(|found| Some(&found.domain) == wanted.as_ref() && found.status == VerificationStatus::Success)
     };
     let deleted = gone.filter(|(_, held)| is_verified(held)).map(|(at, _)| at);
+    let last = held.or(gone.map(|(_, held)| held));
     let lost =
-        held.and_then(|held| held.mail_from_until.as_ref()).filter(|(domain, _)| Some(domain) == wanted.as_ref());
+        last.and_then(|last| last.mail_from_until.as_ref()).filter(|(domain, _)| Some(domain) == wanted.as_ref());
     let found = held.and_then(|held| held.identity.mail_from.as_ref());
     Fact {
         about: "MailFromVerified",

@@ -58,6 +58,18 @@ fn left(ground: Ground<'_>, known: &[&RecordStatus], plan: &mut Plan) -> Vec<(Re
     others
 }
 
+/// Records of earlier MAIL FROM labels of which nobody can say in which zone they are: they can't be looked for now, and the
+/// tags go on to claim them.
+pub(super) fn unplaced(ground: Ground<'_>) -> Vec<RecordStatus> {
+    let Ground { subject, identity, zones, now, .. } = ground;
+    let nowhere = ZoneId(String::new());
+    claims::earlier_records(&identity.tags, subject)
+        .into_iter()
+        .filter(|(record, _)| zone_of(subject, zones, record).is_err())
+        .map(|(record, origin)| ledger::claim(&record, &nowhere, Some(origin), &Time(now)))
+        .collect()
+}
+
 /// Whether what replaces a record stands and is verified, or nothing needs it any more, so that it may go. What could not
 /// be read does not stand.
 fn is_replaced(ground: Ground<'_>, plan: &Plan, entry: &RecordStatus) -> bool {

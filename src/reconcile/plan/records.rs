@@ -55,7 +55,9 @@ pub(super) fn keep(ground: Ground<'_>, plan: &mut Plan) {
     if plan.is_unsure {
         return;
     }
-    claims::tag(subject, identity, &plan.ledger, &not_ours(ground, plan))
+    let mut claimed = plan.ledger.clone();
+    claimed.extend(obsolete::unplaced(ground));
+    claims::tag(subject, identity, &claimed, &not_ours(ground, plan))
         .into_iter()
         .for_each(|change| plan.changes.push(Change::ChangeIdentity { change, puts_back: false }));
     plan.changes.extend(batches.into_changes());
@@ -278,7 +280,11 @@ fn keep_one(
     let on_its_way = observed.pending.iter().any(|change| change.hosted_zone_id == zone.id.0);
     let served = claimed.published || !claimed.ours || has_arrived(subject, &claimed);
     let in_sync = verdict == Verdict::Right && !on_its_way && served;
-    let is_known = claimed.ours || used;
+    // As long as the tags claim what is not ours, the status says so: else it would seem to be lost.
+    let stands = around.iter().any(|set| set.is_at(&wanted.name, &wanted.record_type));
+    let never_was = matches!(verdict, Verdict::Obstructed(_)) && !claimed.published && !stands;
+    let is_known =
+        (claimed.ours && !never_was) || used || claims::origin(&identity.tags, wanted.purpose, subject).is_some();
     if is_known || !matches!(verdict, Verdict::Foreign(_) | Verdict::Obstructed(_)) {
         plan.ledger.push(claimed);
     }
@@ -374,9 +380,10 @@ fn may_hold(change: &PendingChange, entry: &RecordStatus) -> bool {
     change.hosted_zone_id == entry.hosted_zone_id && change.since.0 >= entry.since.0
 }
 
-/// Whether the change that an entry's record came with was on its way by the status, where none of the zone is any more.
+/// Whether the change that an entry's record came with was on its way by the status, where none of the zone is any more. Of a
+/// change that was answered the status says at once that its records are published: where it does not, they came with another.
 fn has_arrived(subject: &Subject<'_>, entry: &RecordStatus) -> bool {
-    subject.status.pending_changes.iter().any(|change| may_hold(change, entry))
+    subject.status.pending_changes.iter().any(|change| change.is_unanswered() && may_hold(change, entry))
 }
 
 /// Whether the change that an entry's record came with is on its way still, and what was read is older: reads may lag.

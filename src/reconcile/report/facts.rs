@@ -122,6 +122,12 @@ fn records(subject: &Subject<'_>, plan: &Plan, applied: &Applied, now: &Time) ->
     let was_ours = |entry: &RecordStatus| {
         subject.status.records.iter().any(|before| before.ours && ledger::same_place(before, entry))
     };
+    // It may have been made all the same: then it came with this change, and with none that is on its way already.
+    let on_its_way = |entry: &RecordStatus| {
+        subject.status.pending_changes.iter().any(|change| change.hosted_zone_id == entry.hosted_zone_id)
+    };
+    let unanswered = applied.failure.as_ref().is_some_and(|failure| failure.kind == ErrorKind::Unavailable);
+    let in_doubt = plan.changes.get(applied.made.len()).filter(|_| unanswered);
     let withdrawn = |entry: &RecordStatus| refused.is_some_and(|change| writes(change, entry)) && !was_ours(entry);
     let is_wanted = |entry: &RecordStatus| {
         plan.findings.iter().any(|finding| ledger::is_for(entry, &finding.wanted, &finding.zone))
@@ -148,6 +154,13 @@ fn records(subject: &Subject<'_>, plan: &Plan, applied: &Applied, now: &Time) ->
                     if entry.ours && entry.origin != RecordOrigin::Adopted {
                         entry.ttl = finding.wanted.ttl;
                     }
+                }
+                Some(_)
+                    if !entry.published
+                        && on_its_way(&entry)
+                        && in_doubt.is_some_and(|change| writes(change, &entry)) =>
+                {
+                    entry.since = now.clone();
                 }
                 Some(_) | None => {}
             }

@@ -42,7 +42,7 @@ fn only_takes_out(changes: &[RecordChange], new: &RecordSet) -> bool {
 }
 
 /// Whether an identity's tag claims a record, as it does before the record is made.
-fn claims(domain: &DomainName, held: &Held, new: &RecordSet) -> bool {
+pub fn claims(domain: &DomainName, held: &Held, new: &RecordSet) -> bool {
     let is_at = |label: &str| new.name == domain.child(label);
     let kind = match &new.record_type {
         RecordType::Cname => "dkim",

@@ -290,7 +290,7 @@ impl State {
         let Some(intruder) = self.intruder.take() else { return };
         let now = self.now();
         let place = (DomainName::new(intruder.name), RecordType::parse(intruder.record_type));
-        let zone = self.zones.zone(intruder.zone);
+        let Some(zone) = self.zones.zones.iter_mut().find(|zone| zone.id.0 == intruder.zone) else { return };
         if zone.sets.keys().any(|(name, _)| *name == place.0) {
             return;
         }
