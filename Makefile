@@ -22,7 +22,7 @@ test: needs ## Run every test, on a real control plane and an AWS that tells the
 
 .PHONY: bench
 bench: rig ## Measure calls, memory and time against AWS's quotas, in an hour (ONLY="ready settled": some parts)
-	@$(CARGO) build $(WORKSPACE) --profile measured
+	@$(CARGO) build $(WORKSPACE) --profile measured --bin ses-operator --bin bench
 	@SES_OPERATOR_BINARY=$(TARGET)/measured/ses-operator $(TARGET)/measured/bench $(ONLY)
 
 .PHONY: bench-check

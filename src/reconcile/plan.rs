@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`claim`] | whose the identity is, and who has the domain |
 //! | [`identity`] | how the SES identity must change |
+//! | `conflict` | what is said of what stands in a record's way |
 //! | `dmarc` | which DMARC record is wanted |
 //! | `mail_from` | whether the MAIL FROM name is used for anything else |
 //! | `merge` | how our term comes into somebody else's SPF policy, and out of it |
@@ -29,6 +30,7 @@ use crate::ses::ownership::CLUSTER;
 use crate::ses::{IdentityChange, NewIdentity, regions};
 
 pub mod claim;
+mod conflict;
 mod dmarc;
 pub mod identity;
 mod mail_from;

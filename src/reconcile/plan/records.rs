@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::conflict::{Remedy, conflict, remedy};
 use super::merge::{self, Merging};
 use super::{Change, Finding, Plan, Problem, dmarc, mail_from, obsolete};
 use crate::api::Reason;
@@ -19,7 +20,6 @@ use crate::reconcile::observe::Observed;
 use crate::reconcile::subject::Subject;
 use crate::reconcile::verdict::{self, Verdict};
 use crate::reconcile::{claims, schedule};
-use crate::ses::regions::SPF_INCLUDE;
 use crate::ses::{Identity, VerificationStatus};
 
 /// After so many repairs within [`CONTENTION`] a record is left alone.
@@ -411,50 +411,6 @@ fn has_arrived(subject: &Subject<'_>, entry: &RecordStatus) -> bool {
 fn is_unshown(observed: &Observed, entry: &RecordStatus, verdict: &Verdict) -> bool {
     let shows_other = matches!(verdict, Verdict::Missing | Verdict::Drifted(_) | Verdict::Foreign(_));
     entry.ours && entry.published && shows_other && observed.pending.iter().any(|change| may_hold(change, entry))
-}
-
-/// What a person can do about a conflict.
-#[derive(Clone, Copy)]
-enum Remedy {
-    /// Nothing but to remove what stands there.
-    ByHand,
-    /// To have it replaced.
-    Replace,
-    /// To have our term put into it, or to have it replaced.
-    Spf,
-    /// To make room in it for our term, or to give way to it.
-    Mend,
-    /// To adopt it, or to have it replaced.
-    Adopt,
-}
-
-fn remedy(wanted: &WantedRecord, used: bool) -> Remedy {
-    match wanted.purpose {
-        _ if used => Remedy::Adopt,
-        RecordPurpose::MailFromSpf => Remedy::Spf,
-        RecordPurpose::Dkim | RecordPurpose::MailFromMx | RecordPurpose::Dmarc => Remedy::Replace,
-    }
-}
-
-fn conflict(wanted: &WantedRecord, what: &str, remedy: Remedy) -> Problem {
-    let remedy = match remedy {
-        Remedy::ByHand => "remove what stands there".to_owned(),
-        Remedy::Replace => "remove that record, or set spec.dns.onConflict to Overwrite".to_owned(),
-        Remedy::Spf => format!(
-            "remove that record, or set spec.dns.onConflict to Merge, which puts include:{SPF_INCLUDE} into it, or to Overwrite"
-        ),
-        Remedy::Mend => {
-            "take out of that policy what it can do without, name another spec.mailFromSubdomain, or set spec.dns.onConflict to Overwrite".to_owned()
-        }
-        Remedy::Adopt => {
-            "set spec.adoptionPolicy to Adopt to have it changed, remove that record, or set spec.dns.onConflict to Overwrite".to_owned()
-        }
-    };
-    Problem {
-        reason: Reason::RecordConflict,
-        purpose: Some(wanted.purpose),
-        message: format!("{} {} {what}; wanted there: \"{}\"; {remedy}", wanted.name, wanted.record_type, wanted.value),
-    }
 }
 
 pub(super) fn add_once(problems: &mut Vec<Problem>, problem: Problem) {
