@@ -61,7 +61,7 @@ pub fn write_ahead(subject: &Subject<'_>, observed: &Observed, plan: &Plan, now:
 pub fn report(subject: &Subject<'_>, observed: &Observed, plan: &Plan, applied: &Applied, now: Timestamp) -> Report {
     let failure = failure(observed, plan, applied).cloned();
     let mut status = facts::facts(subject, observed, plan, applied, now);
-    if failure.as_ref().is_some_and(|failure| conditions::is_transient(failure.kind)) {
+    if failure.is_some() {
         // Whoever asks for a look now is not answered by one at nothing.
         status.last_handled_reconcile_at.clone_from(&subject.status.last_handled_reconcile_at);
     }

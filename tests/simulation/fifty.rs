@@ -145,6 +145,12 @@ fn wage(simulation: &mut Simulation, seed: u64) {
     let began = simulation.now();
     let once_in = *draw.one_of(&[20, 50, 200]);
     simulation.state().faults.at_random(draw.clone(), once_in, began + minutes(30), true);
+    if draw.once_in(4) {
+        simulation.state().faults.throttle(draw.clone(), began + minutes(10), began + minutes(20));
+    }
+    if draw.once_in(4) {
+        simulation.state().lag = SignedDuration::from_secs(draw.between(1, 60));
+    }
     for _ in 0..draw.between(0, 4) {
         simulation.pass(minutes(draw.between(1, 7)));
         if draw.once_in(3) {
@@ -153,6 +159,8 @@ fn wage(simulation: &mut Simulation, seed: u64) {
             simulation.operator.restart();
         }
     }
+    simulation.pass((began + minutes(30)).duration_since(simulation.now()).max(SignedDuration::ZERO));
+    simulation.state().lag = SignedDuration::ZERO;
     let left = (began + AN_ACT).duration_since(simulation.now());
     simulation.pass(left);
     simulation.state().faults.clear();

@@ -183,6 +183,11 @@ impl Story {
                 }
             }
         }
+        // What others have in the way is known to nobody who reads nothing, and can't be missed.
+        let is_in_the_way = |record_type: &str| matches!(record_type, "NS" | "CNAME");
+        if self.records.iter().any(|(_, _, record_type, _)| is_in_the_way(record_type)) {
+            simulation.state().faults.never_empty = Some("route53:ListResourceRecordSets");
+        }
         // All of this has been there for long.
         simulation.state().zones.zones.iter_mut().for_each(Zone::age);
         if let Some((name, record_type, value)) = self.intruder {

@@ -150,8 +150,13 @@ fn facts(state: &State, resource: &SesDomain, status: &SesDomainStatus) -> Vec<F
     }
     if is_current && let Some(held) = held {
         let missing: Vec<String> = missing(spec, status, held);
-        records.holds &= missing.is_empty();
-        records.why += &missing.join(", ");
+        if !missing.is_empty() {
+            // Those of an identity that was deleted, and made anew, were there until then.
+            let deleted = gone.map(|(at, _)| at);
+            records.ceased = if records.holds { deleted } else { records.ceased.min(deleted) };
+            records.holds = false;
+            records.why += &missing.join(", ");
+        }
         let is_stage = status.dmarc.as_ref().is_some_and(|dmarc| stage_is_published(spec, status, &dmarc.stage));
         if spec.dmarc_policy.is_some() && !is_stage {
             dmarc.holds = false;

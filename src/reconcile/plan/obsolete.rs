@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::records::{Batches, Ground, zone_of};
 use super::{Plan, Stay};
+use crate::api::Reason;
 use crate::api::status::{RecordOrigin, RecordPurpose, RecordStatus};
 use crate::cloud::ErrorKind;
 use crate::dns::{RecordSet, RecordType, ZoneId};
@@ -65,7 +66,10 @@ pub(super) fn unplaced(ground: Ground<'_>) -> Vec<RecordStatus> {
     let nowhere = ZoneId(String::new());
     claims::earlier_records(&identity.tags, subject)
         .into_iter()
-        .filter(|(record, _)| zone_of(subject, zones, record).is_err())
+        // Those of a zone that is gone went with it.
+        .filter(|(record, _)| {
+            zone_of(subject, zones, record).is_err_and(|problem| problem.reason != Reason::HostedZoneNotFound)
+        })
         .map(|(record, origin)| ledger::claim(&record, &nowhere, Some(origin), &Time(now)))
         .collect()
 }

@@ -187,6 +187,12 @@ fn keep_one(
     if known.is_some_and(|entry| is_unshown(observed, entry, &verdict)) {
         verdict = Verdict::Unshown;
     }
+    if let Verdict::Drifted(Some(found)) = &verdict
+        && known.is_some_and(|entry| was_never_seen(wanted, entry, found))
+    {
+        // It was claimed, and whether it was made is open: what stands there may have been there before.
+        verdict = Verdict::Foreign(found.clone());
+    }
     if recovered.is_some() && verdict != Verdict::Right {
         verdict = Verdict::Outdated;
     }
@@ -280,11 +286,15 @@ fn keep_one(
     let on_its_way = observed.pending.iter().any(|change| change.hosted_zone_id == zone.id.0);
     let served = claimed.published || !claimed.ours || has_arrived(subject, &claimed);
     let in_sync = verdict == Verdict::Right && !on_its_way && served;
-    // As long as the tags claim what is not ours, the status says so: else it would seem to be lost.
     let stands = around.iter().any(|set| set.is_at(&wanted.name, &wanted.record_type));
-    let never_was = matches!(verdict, Verdict::Obstructed(_)) && !claimed.published && !stands;
-    let is_known =
-        (claimed.ours && !never_was) || used || claims::origin(&identity.tags, wanted.purpose, subject).is_some();
+    if matches!(verdict, Verdict::Obstructed(_)) && !claimed.published && !stands {
+        // It was claimed, and never made.
+        claimed.ours = false;
+    }
+    // As long as the tags claim what is not ours, or may, the status says so: else it would seem to be lost.
+    let is_claimed = claims::origin(&identity.tags, wanted.purpose, subject).is_some()
+        || known.is_some_and(|entry| ledger::is_young(entry, now));
+    let is_known = claimed.ours || used || is_claimed;
     if is_known || !matches!(verdict, Verdict::Foreign(_) | Verdict::Obstructed(_)) {
         plan.ledger.push(claimed);
     }
@@ -353,6 +363,12 @@ fn is_recovered(subject: &Subject<'_>, wanted: &WantedRecord, verdict: &Verdict)
     }
 }
 
+/// Whether a record that we claimed was never seen, and something else stands in its place.
+fn was_never_seen(wanted: &WantedRecord, entry: &RecordStatus, found: &str) -> bool {
+    let claimed = WantedRecord { value: entry.value.clone(), ..wanted.clone() };
+    entry.origin == RecordOrigin::Created && !entry.published && !verdict::means(&claimed, found)
+}
+
 /// Whether somebody else's record still says what we wanted and used until now, and another one is wanted.
 fn is_as_it_was_used(wanted: &WantedRecord, entry: &RecordStatus, verdict: &Verdict) -> bool {
     let before = WantedRecord { value: entry.value.clone(), ..wanted.clone() };
@@ -382,8 +398,13 @@ fn may_hold(change: &PendingChange, entry: &RecordStatus) -> bool {
 
 /// Whether the change that an entry's record came with was on its way by the status, where none of the zone is any more. Of a
 /// change that was answered the status says at once that its records are published: where it does not, they came with another.
+/// One that was not is waited for from when its record was seen, which is later than it was claimed.
 fn has_arrived(subject: &Subject<'_>, entry: &RecordStatus) -> bool {
-    subject.status.pending_changes.iter().any(|change| change.is_unanswered() && may_hold(change, entry))
+    subject
+        .status
+        .pending_changes
+        .iter()
+        .any(|change| change.is_unanswered() && may_hold(change, entry) && change.since.0 > entry.since.0)
 }
 
 /// Whether the change that an entry's record came with is on its way still, and what was read is older: reads may lag.

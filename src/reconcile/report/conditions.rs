@@ -341,8 +341,7 @@ impl View<'_> {
     }
 }
 
-/// Whether a failure goes by itself: nobody has to act.
-pub(super) fn is_transient(kind: ErrorKind) -> bool {
+fn is_transient(kind: ErrorKind) -> bool {
     matches!(
         kind,
         ErrorKind::Throttled

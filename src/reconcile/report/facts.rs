@@ -46,7 +46,7 @@ pub(super) fn facts(
     let known = observed.looked && observed.identity.is_ok();
     let time = Time(now);
     let pending = if observed.looked { pending(observed, plan, applied) } else { before.pending_changes.clone() };
-    let records = records(subject, plan, applied, &time);
+    let records = records(subject, plan, applied, &pending, &time);
     let mut zones: Vec<HostedZoneStatus> = observed.zones.as_ref().ok().filter(|_| observed.looked).map_or_else(
         || before.hosted_zones.clone(),
         |zones| {
@@ -114,7 +114,13 @@ fn pending(observed: &Observed, plan: &Plan, applied: &Applied) -> Vec<PendingCh
 }
 
 /// The ledger after the changes: a value is written down as ours only once it was accepted.
-fn records(subject: &Subject<'_>, plan: &Plan, applied: &Applied, now: &Time) -> Vec<RecordStatus> {
+fn records(
+    subject: &Subject<'_>,
+    plan: &Plan,
+    applied: &Applied,
+    pending: &[PendingChange],
+    now: &Time,
+) -> Vec<RecordStatus> {
     let written = |entry: &RecordStatus| applied.made.iter().any(|change| writes(change, entry));
     // Somebody else was faster: what was claimed for this write alone is not ours after all.
     let overtaken = applied.failure.as_ref().is_some_and(|failure| failure.kind == ErrorKind::Conflict);
@@ -123,9 +129,7 @@ fn records(subject: &Subject<'_>, plan: &Plan, applied: &Applied, now: &Time) ->
         subject.status.records.iter().any(|before| before.ours && ledger::same_place(before, entry))
     };
     // It may have been made all the same: then it came with this change, and with none that is on its way already.
-    let on_its_way = |entry: &RecordStatus| {
-        subject.status.pending_changes.iter().any(|change| change.hosted_zone_id == entry.hosted_zone_id)
-    };
+    let on_its_way = |entry: &RecordStatus| pending.iter().any(|change| change.hosted_zone_id == entry.hosted_zone_id);
     let unanswered = applied.failure.as_ref().is_some_and(|failure| failure.kind == ErrorKind::Unavailable);
     let in_doubt = plan.changes.get(applied.made.len()).filter(|_| unanswered);
     let withdrawn = |entry: &RecordStatus| refused.is_some_and(|change| writes(change, entry)) && !was_ours(entry);

@@ -41,6 +41,8 @@ pub struct Faults {
     chance: Option<Chance>,
     throttling: Option<Throttling>,
     outages: Vec<Outage>,
+    /// An operation whose answers are never empty.
+    pub never_empty: Option<&'static str>,
     /// When each object was last read empty.
     emptied: BTreeMap<(String, String), Timestamp>,
     /// How many calls were struck.
@@ -179,6 +181,7 @@ impl Faults {
 
     fn may_be_empty(&self, operation: &str, object: &str, now: Timestamp) -> bool {
         let last = self.emptied.get(&(operation.to_owned(), object.to_owned()));
-        MAY_BE_EMPTY.contains(&operation) && last.is_none_or(|last| *last + SHOWN_AGAIN <= now)
+        let may_be = MAY_BE_EMPTY.contains(&operation) && self.never_empty != Some(operation);
+        may_be && last.is_none_or(|last| *last + SHOWN_AGAIN <= now)
     }
 }
