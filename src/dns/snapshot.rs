@@ -38,7 +38,8 @@ pub struct Dns<P> {
     provider: P,
     clock: Clock,
     list: tokio::sync::Mutex<List>,
-    zones: Mutex<HashMap<ZoneId, Arc<Zone>>>,
+    /// Gone through in their order, which decides who waits for whom: a simulation can be played again.
+    zones: Mutex<BTreeMap<ZoneId, Arc<Zone>>>,
     arrivals: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Arrival>>>>>,
 }
 
@@ -224,7 +225,6 @@ impl<P: DnsProvider> Dns<P> {
                 self.drop_if_unused(&id, &zone);
             }
         }
-        self.zones().shrink_to_fit();
         let is_old = |arrival: &Arc<tokio::sync::Mutex<Option<Arrival>>>| {
             arrival.try_lock().is_ok_and(|known| known.is_none_or(|(asked_at, _)| asked_at < time))
         };
@@ -298,7 +298,7 @@ impl<P: DnsProvider> Dns<P> {
         Arc::clone(self.zones().entry(id.clone()).or_default())
     }
 
-    fn zones(&self) -> MutexGuard<'_, HashMap<ZoneId, Arc<Zone>>> {
+    fn zones(&self) -> MutexGuard<'_, BTreeMap<ZoneId, Arc<Zone>>> {
         self.zones.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -398,13 +398,8 @@ fn may_hold(change: &PendingChange, entry: &RecordStatus) -> bool {
 
 /// Whether the change that an entry's record came with was on its way by the status, where none of the zone is any more. Of a
 /// change that was answered the status says at once that its records are published: where it does not, they came with another.
-/// One that was not is waited for from when its record was seen, which is later than it was claimed.
 fn has_arrived(subject: &Subject<'_>, entry: &RecordStatus) -> bool {
-    subject
-        .status
-        .pending_changes
-        .iter()
-        .any(|change| change.is_unanswered() && may_hold(change, entry) && change.since.0 > entry.since.0)
+    subject.status.pending_changes.iter().any(|change| change.is_unanswered() && may_hold(change, entry))
 }
 
 /// Whether the change that an entry's record came with is on its way still, and what was read is older: reads may lag.
