@@ -211,7 +211,7 @@ fn wage(simulation: &mut Simulation, seed: u64, lasts: SignedDuration, loses_sta
         5 => simulation.state().faults.refuse("route53:", time, time.max(short), ErrorKind::Denied),
         _ => {}
     }
-    if draw.once_in(2) {
+    if draw.once_in(4) {
         // What is sent is under way for a while: whoever loses the lease meanwhile may still be heard.
         simulation.state().delays.travel = (10, 300);
     }

@@ -59,7 +59,7 @@ impl Turn {
     /// takes longer.
     pub fn lasts(&self) -> SignedDuration {
         match self {
-            Self::Others(_) => minutes(300),
+            Self::Others(_) => minutes(240),
             Self::Edit(_) | Self::Delete => AN_ACT,
         }
     }
@@ -133,7 +133,7 @@ impl Story {
             std::iter::once(&spec).chain(turns.iter().filter_map(Turn::spec)).map(is_unclear).collect();
         // Where two zones have one name, and the spec no longer says which is meant, it has to wait for a person.
         let waits = unclear.contains(&true) && unclear.contains(&false);
-        if draw.once_in(2) && !waits {
+        if draw.once_in(3) && !waits {
             let place = usize::try_from(draw.between(0, 1)).expect("small").min(turns.len());
             turns.insert(place, Turn::Others(Deed::draw(draw)));
         }

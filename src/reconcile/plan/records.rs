@@ -208,7 +208,9 @@ fn keep_one(
     let used = known.is_some_and(|entry| is_as_it_was_used(wanted, entry, &verdict));
     let adopts = subject.spec.adoption_policy == AdoptionPolicy::Adopt;
     let adoptable = verdict == Verdict::Right || used || lacks_only_reports(wanted, &verdict);
-    let mut claimed = known.cloned().or(recovered).unwrap_or_else(|| ledger::claim(wanted, &zone.id, None, &time));
+    // An entry that is not believed makes way for one of its age: a younger one would be waited for, again and again.
+    let since = entry.map_or(&time, |entry| &entry.since);
+    let mut claimed = known.cloned().or(recovered).unwrap_or_else(|| ledger::claim(wanted, &zone.id, None, since));
     if adopts && !claimed.ours && adoptable {
         claimed.ours = true;
         claimed.origin = RecordOrigin::Adopted;

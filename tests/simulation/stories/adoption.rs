@@ -1,8 +1,9 @@
 //! Records that stood there before and say the same: used, or adopted.
 
 use serde_json::{Value, json};
-use ses_operator::api::status::RecordOrigin;
+use ses_operator::api::status::{RecordOrigin, RecordPurpose};
 use ses_operator::cloud::ErrorKind;
+use ses_operator::ses::ownership::RECORDS;
 
 use crate::cloud::faults::Strike;
 use crate::simulation::{NAME, Simulation, ZONE, days, hours, manifest, minutes};
@@ -266,6 +267,30 @@ fn a_label_changed_in_git_while_the_status_was_lost_leaves_no_orphan() {
     simulation.pass(minutes(5));
     assert!(simulation.is_gone(NAME));
     assert_eq!(zone(&simulation).len(), 1, "{}", simulation.describe());
+}
+
+#[test]
+fn claims_that_no_tag_bears_out_are_made_anew_though_they_are_of_different_ages() {
+    let mut simulation = set_up_by_hand(false);
+    simulation.apply(NAME, manifest(walk("Adopt")));
+    simulation.until_ready();
+    simulation.pass(hours(2));
+    let now = simulation.now();
+    simulation.state().by_hand("example.com").identity.tags.insert(RECORDS.to_owned(), "dkim:adopted".to_owned());
+    simulation.api.edit(NAME, |resource| {
+        for entry in resource.status.iter_mut().flat_map(|status| &mut status.records) {
+            match entry.purpose {
+                RecordPurpose::MailFromMx => entry.since.0 = now,
+                RecordPurpose::MailFromSpf => entry.since.0 = now - minutes(5),
+                RecordPurpose::Dkim | RecordPurpose::Dmarc => {}
+            }
+        }
+    });
+    simulation.request("now");
+    simulation.pass(hours(1));
+    let tags = simulation.identity().expect("an identity").tags;
+    assert_eq!(tags[RECORDS], "dkim:adopted mx:adopted spf:adopted dmarc:adopted @mail", "{}", simulation.describe());
+    simulation.no_harm();
 }
 
 #[test]

@@ -103,12 +103,17 @@ impl View<'_> {
         if findings.iter().all(|finding| self.is_served(finding)) {
             // Of those that could be read.
             if let Some(error) = self.observed.zones.as_ref().err().or_else(|| self.records_failure()) {
-                // Those of a new identity were never seen.
-                let is_known = |token: &String| {
-                    let name = self.subject.domain().child("_domainkey").child(token);
-                    self.plan.ledger.iter().any(|entry| entry.published && name.is(&entry.name))
-                };
-                let are_known = self.status.dkim.iter().flat_map(|dkim| &dkim.tokens).all(is_known);
+                // Those of a new identity, or in a new zone, were never seen.
+                let domain = self.subject.domain();
+                let tokens = self.status.dkim.iter().flat_map(|dkim| &dkim.tokens);
+                let of_dkim = tokens.map(|token| (RecordPurpose::Dkim, domain.child("_domainkey").child(token)));
+                let of_mail_from = self.subject.mail_from().into_iter().flat_map(|name| {
+                    [RecordPurpose::MailFromMx, RecordPurpose::MailFromSpf].map(|purpose| (purpose, name.clone()))
+                });
+                let are_known = of_dkim.chain(of_mail_from).all(|(purpose, name)| {
+                    let is_it = |entry: &RecordStatus| entry.purpose == purpose && name.is(&entry.name);
+                    self.plan.ledger.iter().any(|entry| entry.published && is_it(entry))
+                });
                 return if are_known {
                     self.unreadable(about, error)
                 } else {
