@@ -109,14 +109,13 @@ fn in_peace(story: &Story, mutant: Mutant, longer: &[usize]) -> Peace {
 fn in_war(seed: u64, peace: &Peace, mutant: Mutant) -> Simulation {
     let story = Story::draw(seed / WARS);
     let mut war = story.start(mutant);
-    let (mut longer, mut longer_peace, mut found_late) = (Vec::new(), None, false);
+    let (mut longer, mut longer_peace) = (Vec::new(), None);
     for ((act, turn), number) in story.acts().enumerate().zip(0..) {
         begin(turn, &mut war);
         let lasts = turn.map_or(AN_ACT, Turn::lasts);
-        // What a slow clock wrote is there in the next act too.
-        found_late |= wage(&mut war, seed ^ (0xABCD * number), lasts, turn.is_none() && story.intruder.is_none());
+        let found_late = wage(&mut war, seed ^ (0xABCD * number), lasts, turn.is_none() && story.intruder.is_none());
         let as_long = longer_peace.as_ref().unwrap_or(peace);
-        found_late |= war.state().faults.landed_late;
+        let found_late = found_late || war.state().faults.landed_late;
         let differences = as_long.ends[act].differences(&war.end());
         let claims_more = differences.iter().all(|difference| difference.contains(" example.com tags: "));
         if !differences.is_empty() && (found_late || claims_more) {

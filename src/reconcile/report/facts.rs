@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::SesDomainStatus;
@@ -22,7 +22,6 @@ use crate::reconcile::managed::Managed;
 use crate::reconcile::observe::Observed;
 use crate::reconcile::plan::records::recent;
 use crate::reconcile::plan::{Change, Plan};
-use crate::reconcile::schedule;
 use crate::reconcile::subject::Subject;
 use crate::reconcile::verdict::Verdict;
 use crate::ses::ownership::Ownership;
@@ -130,10 +129,7 @@ fn records(
         subject.status.records.iter().any(|before| before.ours && ledger::same_place(before, entry))
     };
     // It may have been made all the same: then it came with this change, and with none that is on its way already.
-    let on_its_way = |entry: &RecordStatus| {
-        let of_zone = pending.iter().filter(|change| change.hosted_zone_id == entry.hosted_zone_id);
-        of_zone.map(|change| change.since.0).max()
-    };
+    let on_its_way = |entry: &RecordStatus| pending.iter().any(|change| change.hosted_zone_id == entry.hosted_zone_id);
     let unanswered = applied.failure.as_ref().is_some_and(|failure| failure.kind == ErrorKind::Unavailable);
     let in_doubt = plan.changes.get(applied.made.len()).filter(|_| unanswered);
     let withdrawn = |entry: &RecordStatus| refused.is_some_and(|change| writes(change, entry)) && !was_ours(entry);
@@ -163,10 +159,12 @@ fn records(
                         entry.ttl = finding.wanted.ttl;
                     }
                 }
-                Some(_) if !entry.published && in_doubt.is_some_and(|change| writes(change, &entry)) => {
-                    if let Some(last) = on_its_way(&entry) {
-                        entry.since = Time(schedule::after(last, SignedDuration::from_secs(1)).max(now.0));
-                    }
+                Some(_)
+                    if !entry.published
+                        && on_its_way(&entry)
+                        && in_doubt.is_some_and(|change| writes(change, &entry)) =>
+                {
+                    entry.since = now.clone();
                 }
                 Some(_) | None => {}
             }
